@@ -1,0 +1,1 @@
+"""Mainspring's kernel: what plugins and embedding programs import."""

@@ -1,0 +1,181 @@
+"""Claims what is due, most urgent first, a batch at a time, and puts it into the ready queue.
+
+Woken by the recorder (new work), the worker pool (room), a timer (the next run becomes due) and the watch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING
+
+from kernel.contracts.clock import sleep
+from kernel.contracts.store import Claim
+from kernel.flow.recorder import Finished
+from kernel.model.errors import StoreError
+from kernel.model.lifecycle import settle
+from kernel.model.outcome import Cancelled, NotBegun
+from kernel.model.retry import Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kernel.contracts.clock import Clock, Timer
+    from kernel.flow.ready_queue import Limits, ReadyQueue
+    from kernel.flow.recorder import Recorder
+    from kernel.model.run import Claimed
+
+_LARGEST_WINDOW = 1_000
+_QUICK_SECONDS = 0.05
+_NO_RETRY = Retry()
+
+
+class Claimer:
+    """Keeps the ready queue filled: at most the free slots plus one window, and past it only for what is more urgent.
+
+    The window is the kernel's concurrency, and doubles (to 1,000) while whole windows are used up within 50 ms, so
+    that short runs travel in large batches and long ones are left for other kernels.
+    """
+
+    def __init__(
+        self,
+        kernel_id: str,
+        *,
+        ready: ReadyQueue,
+        limits: Limits,
+        recorder: Recorder,
+        clock: Clock,
+        concurrency: int,
+        free_slots: Callable[[], int],
+        wake_workers: Callable[[], None],
+    ) -> None:
+        self._kernel_id = kernel_id
+        self._ready = ready
+        self._limits = limits
+        self._recorder = recorder
+        self._clock = clock
+        self._free_slots = free_slots
+        self._wake_workers = wake_workers
+        self._smallest_window = concurrency
+        self._window = concurrency
+        self._window_filled_at = -math.inf
+        self._paused: dict[str, float] = {}
+        self._woken = asyncio.Event()
+        self._newcomer = math.inf
+        self._must_claim = False
+        self._may_be_more = False
+        self._timer: Timer | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._loop(), name="mainspring:claimer")
+        self.wake()
+
+    async def stop(self) -> None:
+        """Claims no more. A claim under way is awaited, so that nothing is left claimed unseen."""
+        if self._task is not None:
+            task, self._task = self._task, None
+            self._woken.set()
+            await asyncio.wait({task})
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def wake(self) -> None:
+        """Something may have changed: claim, even if only to end what has expired."""
+        self._must_claim = True
+        self._woken.set()
+
+    def new_work(self, urgency: float) -> None:
+        """Runs are being enqueued, the most urgent of this urgency (or due time, when later)."""
+        self._newcomer = min(self._newcomer, urgency)
+        self._woken.set()
+
+    def hungry(self) -> None:
+        """The ready queue runs low, or a limited lane has room again."""
+        if self._may_be_more:
+            self._woken.set()
+
+    @property
+    def is_hungry_below(self) -> int:
+        """The length of the ready queue below which ``hungry`` should be told."""
+        return self._window // 2
+
+    def pause(self, paused: dict[str, float]) -> None:
+        """Queue -> until when it is paused, all of them; runs of these that have not begun go back."""
+        self._paused = paused
+        self.release(lambda run: run.queue in paused, "queue paused")
+        self.wake()
+
+    def release(self, which: Callable[[Claimed], bool], reason: str) -> int:
+        """Gives back to the store what has not begun; how many."""
+        now = self._clock.now()
+        taken = self._ready.take(which)
+        for run in taken:
+            self._recorder.finish(Finished(settle(run, NotBegun(reason), _NO_RETRY, now, 0.0), run, 0.0))
+        return len(taken)
+
+    def cancel(self, run_id: str, reason: str) -> None:
+        """Ends a run that is claimed and has not begun."""
+        now = self._clock.now()
+        for run in self._ready.take(lambda one: one.id == run_id):
+            self._recorder.finish(Finished(settle(run, Cancelled(reason), _NO_RETRY, now, 0.0), run, 0.0))
+
+    async def _loop(self) -> None:
+        wait = 0.1
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            if self._task is None:
+                return
+            try:
+                await self._turn()
+                wait = 0.1
+            except StoreError as error:
+                self._recorder.trouble(error)
+                await sleep(self._clock, wait)
+                wait = min(wait * 2, 5.0)
+                self.wake()
+
+    async def _turn(self) -> None:
+        limit, before = self._appetite()
+        newcomer, must, self._newcomer, self._must_claim = self._newcomer, self._must_claim, math.inf, False
+        if limit <= 0 and not must:
+            self._may_be_more = self._may_be_more or newcomer < math.inf
+            return
+        jobs, queues = self._limits.rooms()
+        now = self._clock.now()
+        for queue, until in self._paused.items():
+            if until > now:
+                queues[queue] = 0
+        runs, next_due = await self._recorder.claim(Claim(self._kernel_id, now, max(limit, 0), jobs, queues, before))
+        self._may_be_more = len(runs) >= limit or self._limits.are_set
+        if runs:
+            self._ready.push(runs)
+            self._wake_workers()
+        self._arm(next_due, now)
+        self._fit_window(full=len(runs) >= limit)
+        if self._may_be_more and len(runs) >= limit and len(self._ready) < self.is_hungry_below:
+            self._woken.set()
+
+    def _appetite(self) -> tuple[int, float | None]:
+        limit = self._free_slots() + self._window - len(self._ready)
+        if limit > 0 or self._newcomer == math.inf:
+            return limit, None
+        worst = self._ready.worst()
+        return (1, worst) if worst is not None and self._newcomer < worst else (0, None)
+
+    def _fit_window(self, *, full: bool) -> None:
+        now = self._clock.elapsed()
+        if full and now - self._window_filled_at < _QUICK_SECONDS:
+            self._window = min(self._window * 2, max(_LARGEST_WINDOW, self._smallest_window))
+        elif now - self._window_filled_at > 4 * _QUICK_SECONDS:
+            self._window = self._smallest_window
+        self._window_filled_at = now
+
+    def _arm(self, next_due: float | None, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        until = [at for at in (next_due, *self._paused.values()) if at is not None and at > now and at != math.inf]
+        if until:
+            self._timer = self._clock.call_in(min(until) - now, self.wake)

@@ -1,0 +1,123 @@
+"""Tells events to listeners, each by a bounded inbox of its own. Called by whoever knows a fact; publishing never waits.
+
+A listener that is slow or broken loses its own events, counted and told, and harms nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+from kernel.model.events import Event, EventsDropped
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from kernel.contracts.clock import Clock
+
+log = logging.getLogger(__name__)
+
+INBOX = 10_000
+BATCH = 500
+
+
+class Subscription:
+    """One listener: its inbox and the task that empties it."""
+
+    def __init__(
+        self, name: str, kinds: tuple[type[Event], ...], tell: Callable[[Sequence[Event]], Awaitable[None]], clock: Clock
+    ) -> None:
+        self.name = name
+        self.kinds = kinds
+        self.dropped = 0
+        self._tell = tell
+        self._clock = clock
+        self._inbox: deque[Event] = deque()
+        self._filled = asyncio.Event()
+        self._unreported = 0
+        self._task = asyncio.create_task(self._deliver(), name=f"mainspring:events:{name}")
+
+    def put(self, event: Event) -> None:
+        if len(self._inbox) >= INBOX:
+            self.dropped += 1
+            self._unreported += 1
+            return
+        self._inbox.append(event)
+        self._filled.set()
+
+    async def close(self, seconds: float) -> None:
+        """Tells what is left, for so long at the most."""
+        waiting = asyncio.ensure_future(self._emptied())
+        await asyncio.wait({waiting, self._task}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in (waiting, self._task):
+            task.cancel()
+        await asyncio.wait({waiting, self._task}, timeout=1.0)
+
+    async def _emptied(self) -> None:
+        while self._inbox or self._filled.is_set():
+            await asyncio.sleep(0.01)
+
+    async def _deliver(self) -> None:
+        while True:
+            await self._filled.wait()
+            batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), BATCH))]
+            if self._unreported and Event in self.kinds + EventsDropped.__mro__:
+                batch.append(EventsDropped(self._clock.now(), self.name, self._unreported))
+            if self._unreported:
+                log.warning("%s does not keep up: %d events were not told to it", self.name, self._unreported)
+                self._unreported = 0
+            try:
+                await self._tell(batch)
+            except Exception:
+                log.exception("%s: telling it %d events failed", self.name, len(batch))
+            if not self._inbox:
+                self._filled.clear()
+
+
+class EventBus:
+    """Publishes to whoever subscribed to an event's class or one of its bases."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._subscriptions: list[Subscription] = []
+        self._by_kind: dict[type[Event], tuple[Subscription, ...]] = {}
+
+    def wants(self, kind: type[Event]) -> bool:
+        """Whether anybody listens to this kind: if not, the event need not be made."""
+        return bool(self._listeners(kind))
+
+    def publish(self, event: Event) -> None:
+        for subscription in self._listeners(type(event)):
+            subscription.put(event)
+
+    def subscribe(
+        self, name: str, kinds: tuple[type[Event], ...], tell: Callable[[Sequence[Event]], Awaitable[None]]
+    ) -> Subscription:
+        """From now on ``tell`` gets lists of the events of these kinds, in order, one list at a time."""
+        subscription = Subscription(name, kinds, tell, self._clock)
+        self._subscriptions.append(subscription)
+        self._by_kind.clear()
+        return subscription
+
+    async def unsubscribe(self, subscription: Subscription, seconds: float = 1.0) -> None:
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+            self._by_kind.clear()
+            await subscription.close(seconds)
+
+    async def close(self, seconds: float = 2.0) -> None:
+        """Tells what is left in the inboxes, all listeners at once."""
+        await asyncio.gather(*(self.unsubscribe(one, seconds) for one in list(self._subscriptions)))
+
+    @property
+    def subscriptions(self) -> Sequence[Subscription]:
+        return self._subscriptions
+
+    def _listeners(self, kind: type[Event]) -> tuple[Subscription, ...]:
+        found = self._by_kind.get(kind)
+        if found is None:
+            found = tuple(one for one in self._subscriptions if issubclass(kind, one.kinds))
+            self._by_kind[kind] = found
+        return found

@@ -1,0 +1,371 @@
+"""Writes what happens to runs: to the store first, to the event bus second.
+
+The only file that changes a run's state. Called by intake, scheduler, claimer, worker pool and control.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from kernel.contracts.clock import sleep
+from kernel.model.errors import StoreError, StoreFullError
+from kernel.model.events import (
+    Event,
+    OutcomeRefused,
+    RunCancelled,
+    RunCompleted,
+    RunExpired,
+    RunFailed,
+    RunQueued,
+    RunReleased,
+    RunRetrying,
+    RunSnoozed,
+    RunStarted,
+    RunStuck,
+    StoreRecovered,
+    StoreTroubled,
+    TickPassed,
+)
+from kernel.model.run import Change, Claimed, Failure, NewRun, Run, RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from kernel.contracts.clock import Clock
+    from kernel.contracts.store import Claim, Ended, Look, Looked, Store, Unfinished
+    from kernel.flow.event_bus import EventBus
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+_BATCH = 2_000
+_LONGEST_WAIT = 5.0
+
+
+class Finished(NamedTuple):
+    """A change with what its event needs."""
+
+    change: Change
+    run: Claimed
+    seconds: float
+
+
+class Gatherer(Generic[Item, Answer]):
+    """Joins the items of many callers into one write: while one batch is written the next one gathers."""
+
+    def __init__(self, write: Callable[[list[Item]], Awaitable[list[Answer]]]) -> None:
+        self._write = write
+        self._waiting: deque[tuple[Sequence[Item], asyncio.Future[list[Answer]]]] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def put(self, items: Sequence[Item]) -> asyncio.Future[list[Answer]]:
+        """The answers to ``items``, in order, once they are written."""
+        future: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((items, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="mainspring:gatherer")
+        return future
+
+    async def drain(self) -> None:
+        """Waits until all that was put is written, or has failed."""
+        while self._task is not None:
+            await asyncio.wait({self._task})
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                await self._write_batch()
+        finally:
+            self._task = None
+
+    async def _write_batch(self) -> None:
+        size, batch = 0, []
+        while self._waiting and (not batch or size + len(self._waiting[0][0]) <= _BATCH):
+            caller = self._waiting.popleft()
+            if caller[1].cancelled():  # withdrawn before it was begun
+                continue
+            size += len(caller[0])
+            batch.append(caller)
+        if batch:
+            await self._write_for(batch)
+
+    async def _write_for(self, callers: list[tuple[Sequence[Item], asyncio.Future[list[Answer]]]]) -> None:
+        items = callers[0][0] if len(callers) == 1 else [item for one in callers for item in one[0]]
+        try:
+            answers = await self._write(list(items))
+        except StoreFullError as error:
+            # One caller's queue may be full while the others' are not: each by itself then.
+            if len(callers) == 1:
+                _fail(callers, error)
+            else:
+                for caller in callers:
+                    await self._write_for([caller])
+        except Exception as error:  # noqa: BLE001 - it belongs to the callers, not to this task
+            _fail(callers, error)
+        else:
+            at = 0
+            for mine, future in callers:
+                if not future.cancelled():
+                    future.set_result(answers[at : at + len(mine)])
+                at += len(mine)
+
+
+def _fail(callers: list[tuple[Any, asyncio.Future[Any]]], error: Exception) -> None:
+    for _, future in callers:
+        if not future.cancelled():
+            future.set_exception(error)
+
+
+class Recorder:
+    """Every change of a run's state passes here. ``enqueue`` of many callers, and finishes, are written in batches."""
+
+    def __init__(self, store: Store, bus: EventBus, clock: Clock) -> None:
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._rooms: dict[str, int] = {}
+        self._enqueues: Gatherer[NewRun, str] = Gatherer(self._write_enqueues)
+        self._finishes: list[Finished] = []
+        self._finisher: asyncio.Task[None] | None = None
+        self._watchers: dict[str, list[asyncio.Future[None]]] = {}
+        self._troubled_since: float | None = None
+        self.on_new_work: Callable[[float], None] = lambda _urgency: None
+        self.on_cancels: Callable[[], None] = lambda: None
+        self.on_schedule_run_ended: Callable[[str, float], None] = lambda _schedule, _finished: None
+        self.written = 0
+
+    # In
+
+    async def enqueue(self, runs: Sequence[NewRun], rooms: Mapping[str, int]) -> list[str]:
+        """Writes new runs; the ids for which they stand. Joins the batch that leaves next."""
+        self._rooms.update(rooms)
+        ids = await self._enqueues.put(runs)
+        if self._bus.wants(RunQueued):
+            now = self._clock.now()
+            for run, made in zip(runs, ids, strict=True):
+                if made == run.id:
+                    schedule = run.extra.schedule if run.extra else None
+                    self._bus.publish(RunQueued(now, run.id, run.job, run.queue, run.due, schedule))
+        return ids
+
+    async def _write_enqueues(self, runs: list[NewRun]) -> list[str]:
+        # Told before the write, so that the claim is handed over in the same turn and shares its commit.
+        self.on_new_work(min(run.urgency if run.state == RunState.QUEUED else run.due for run in runs))
+        return await self._store.enqueue(runs, self._rooms)
+
+    async def look(
+        self, looks: Sequence[Look], decide: Callable[[Look, Sequence[Unfinished]], Looked]
+    ) -> list[Looked | None]:
+        """Writes what looks at schedules decide: runs, ledger lines, and runs cancelled for the next tick."""
+        self.on_new_work(min(look.until for look in looks))
+        results = await self._store.look(looks, decide)
+        now = self._clock.now()
+        for look, result in zip(looks, results, strict=True):
+            if result is not None:
+                self._tell_look(look.schedule, result, now)
+        if any(result is not None and result.cancel for result in results):
+            self.on_cancels()
+        return results
+
+    def _tell_look(self, schedule: str, result: Looked, now: float) -> None:
+        if self._bus.wants(RunQueued):
+            for run in result.runs:
+                self._bus.publish(RunQueued(now, run.id, run.job, run.queue, run.due, schedule))
+        if self._bus.wants(TickPassed):
+            for tick in result.ticks:
+                if tick.run is None:
+                    self._bus.publish(TickPassed(now, *tick[:5], tick.reason or ""))
+
+    # Claim
+
+    async def claim(self, claim: Claim) -> tuple[list[Claimed], float | None]:
+        """Claims runs (this is their start record) and tells which had expired; also when the next one is due."""
+        claims = await self._store.claim(claim)
+        if claims.expired:
+            self.tell_expired(claims.expired)
+        return claims.runs, claims.next_due
+
+    def tell_expired(self, runs: Sequence[Run]) -> None:
+        now = self._clock.now()
+        for run in runs:
+            expires = run.extra.expires if run.extra and run.extra.expires is not None else run.due
+            self._bus.publish(RunExpired(now, run.id, run.job, run.queue, expires))
+            self._wake(run.id)
+
+    def started(self, run: Claimed) -> None:
+        if self._bus.wants(RunStarted):
+            self._bus.publish(RunStarted(self._clock.now(), run.id, run.job, run.queue, run.attempt))
+
+    # Out
+
+    def finish(self, finished: Finished) -> None:
+        """Takes an outcome; it is written with the next batch, and kept in memory until the store takes it."""
+        self._finishes.append(finished)
+        if self._finisher is None:
+            self._finisher = asyncio.create_task(self._write_finishes(), name="mainspring:finisher")
+
+    async def drain(self) -> None:
+        """Waits until everything that was taken is written."""
+        while self._finisher is not None:
+            await asyncio.wait({self._finisher})
+        await self._enqueues.drain()
+
+    @property
+    def unwritten(self) -> int:
+        return len(self._finishes)
+
+    async def _write_finishes(self) -> None:
+        try:
+            while self._finishes:
+                batch, self._finishes = self._finishes[:_BATCH], self._finishes[_BATCH:]
+                answers, again = await self._finish_surely([one.change for one in batch])
+                self.written += len(batch)
+                for one, was_current in zip(batch, answers, strict=True):
+                    self._tell(one, was_current=was_current or again)
+        finally:
+            self._finisher = None
+
+    async def _finish_surely(self, changes: list[Change]) -> tuple[list[bool], bool]:
+        """Tries until the store takes it: an outcome that happened is not thrown away, nor its work done again."""
+        wait, again = 0.1, False
+        while True:
+            try:
+                answers = await self._store.finish(changes)
+            except StoreError as error:
+                # It may have been written all the same; then the second time finds it done.
+                again = True
+                self.trouble(error)
+                await sleep(self._clock, wait)
+                wait = min(wait * 2, _LONGEST_WAIT)
+            else:
+                self.recovered()
+                return answers, again
+
+    def trouble(self, error: StoreError) -> None:
+        """The store refused something that will be tried again: told once, until it recovers."""
+        if self._troubled_since is None:
+            self._troubled_since = self._clock.elapsed()
+            log.warning("the store does not take what it is given; outcomes wait in memory: %s", error)
+            self._bus.publish(StoreTroubled(self._clock.now(), str(error)))
+
+    def recovered(self) -> None:
+        if self._troubled_since is not None:
+            seconds, self._troubled_since = self._clock.elapsed() - self._troubled_since, None
+            log.warning("the store works again after %.1f s", seconds)
+            self._bus.publish(StoreRecovered(self._clock.now(), seconds))
+
+    @property
+    def is_troubled(self) -> bool:
+        return self._troubled_since is not None
+
+    async def stick(self, run: Claimed, reason: str) -> None:
+        """Marks the run as stuck: told to end, and has not."""
+        with contextlib.suppress(StoreError):
+            await self._store.stick([run.id])
+        self._bus.publish(RunStuck(self._clock.now(), run.id, run.job, run.queue, run.attempt, reason))
+
+    # By hand
+
+    async def cancel(self, ids: Sequence[str], reason: str) -> list[Ended]:
+        """Cancels waiting runs at once; of running ones the owner is told by the store."""
+        now = self._clock.now()
+        ended = await self._store.cancel(ids, reason, now)
+        for one in ended:
+            if one.after == RunState.CANCELLED and one.before != RunState.CANCELLED:
+                self._bus.publish(RunCancelled(now, one.id, one.job, one.queue, reason))
+                self._wake(one.id)
+        if any(one.before == RunState.RUNNING for one in ended):
+            self.on_cancels()
+        if ended:
+            self.on_new_work(now)
+        return ended
+
+    async def retry(self, ids: Sequence[str]) -> list[Ended]:
+        now = self._clock.now()
+        ended = await self._store.retry(ids, now)
+        changed = [one for one in ended if one.after != one.before]
+        for one in changed:
+            self._bus.publish(RunQueued(now, one.id, one.job, one.queue, now))
+        if changed:
+            self.on_new_work(now)
+        return ended
+
+    # Waiting for the end of a run
+
+    def watch(self, run_id: str) -> asyncio.Future[None]:
+        """A future that is done when this process has recorded the end of the run. Give it back by ``unwatch``."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watchers.setdefault(run_id, []).append(future)
+        return future
+
+    def unwatch(self, run_id: str, future: asyncio.Future[None]) -> None:
+        watchers = self._watchers.get(run_id, [])
+        if future in watchers:
+            watchers.remove(future)
+        if not watchers:
+            self._watchers.pop(run_id, None)
+
+    def wake_all(self) -> None:
+        """Another process changed the store: whoever waits for a run looks again."""
+        for run_id in list(self._watchers):
+            self._wake(run_id)
+
+    def _wake(self, run_id: str) -> None:
+        for future in self._watchers.pop(run_id, ()):
+            if not future.done():
+                future.set_result(None)
+
+    # Telling
+
+    def _tell(self, finished: Finished, *, was_current: bool) -> None:
+        change = finished.change
+        if not was_current:
+            log.warning(
+                "run %s of %s: the outcome %s came too late and was refused; the run has been claimed anew or has ended",
+                change.id, finished.run.job, change.state,
+            )  # fmt: skip
+            self._publish(OutcomeRefused, finished.run, str(change.state))
+            return
+        if change.finished is not None:
+            if change.id in self._watchers:
+                self._wake(change.id)
+            if change.schedule is not None:
+                self.on_schedule_run_ended(change.schedule, change.finished)
+                # The next run of the schedule may have waited for this one.
+                self.on_new_work(change.urgency)
+        match change.state:
+            case RunState.COMPLETED:
+                if self._bus.wants(RunCompleted):
+                    self._publish(
+                        RunCompleted, finished.run, change.attempt, finished.seconds, change.notes is not None
+                    )
+            case RunState.FAILED:
+                error = _in_a_line(change)
+                self._publish(RunFailed, finished.run, change.attempt, finished.seconds, error, change.reason or "")
+            case RunState.RETRYING:
+                self._publish(
+                    RunRetrying, finished.run, change.attempt, finished.seconds, _in_a_line(change), change.due
+                )
+            case RunState.CANCELLED:
+                self._publish(RunCancelled, finished.run, change.reason or "")
+            case RunState.SCHEDULED:
+                self._publish(RunSnoozed, finished.run, change.attempt, change.due)
+            case _:
+                self._publish(RunReleased, finished.run, change.reason or "")
+
+    def _publish(self, kind: type[Event], run: Claimed, *fields: Any) -> None:
+        if self._bus.wants(kind):
+            self._bus.publish(kind(self._clock.now(), run.id, run.job, run.queue, *fields))  # type: ignore[call-arg] # all are RunEvents
+
+
+def _in_a_line(change: Change) -> str:
+    if change.error is None:
+        return ""
+    failure = Failure.from_text(change.error)
+    first = failure.message.splitlines()[0] if failure.message else ""
+    return f"{failure.type}: {first}" if first else failure.type

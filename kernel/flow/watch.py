@@ -1,0 +1,135 @@
+"""Notices what nobody tells: steps of the wall clock, and what other processes changed in the store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from kernel.contracts.service import Periodic
+from kernel.flow.worker_pool import Asked
+from kernel.model.errors import StoreError
+from kernel.model.events import ClockStepped, QueuePaused, QueueResumed
+
+if TYPE_CHECKING:
+    from kernel.contracts.clock import Clock
+    from kernel.contracts.store import Signals, Store
+    from kernel.flow.claimer import Claimer
+    from kernel.flow.event_bus import EventBus
+    from kernel.flow.recorder import Recorder
+    from kernel.flow.scheduler import Scheduler
+    from kernel.flow.worker_pool import WorkerPool
+
+log = logging.getLogger(__name__)
+
+_STEP_SECONDS = 0.5
+_SWEEP_SECONDS = 5.0
+
+
+class Watch:
+    """Once a second compares the clocks and re-arms the alarm; acts on the store's signals as they grow."""
+
+    def __init__(
+        self,
+        kernel_id: str,
+        *,
+        store: Store,
+        scheduler: Scheduler,
+        claimer: Claimer,
+        pool: WorkerPool,
+        recorder: Recorder,
+        bus: EventBus,
+        clock: Clock,
+    ) -> None:
+        self._kernel_id = kernel_id
+        self._store = store
+        self._scheduler = scheduler
+        self._claimer = claimer
+        self._pool = pool
+        self._recorder = recorder
+        self._bus = bus
+        self._clock = clock
+        self._offset = clock.now() - clock.elapsed()
+        self._swept_at = clock.elapsed()
+        self._seen: Signals | None = None
+        self._paused: dict[str, float] = {}
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._periodic = Periodic("watch", 1.0, self._turn, clock)
+
+    async def start(self) -> None:
+        self._seen = await self._store.signals()
+        await self._read_pauses()
+        self._store.on_change(self._changed.set)
+        self._recorder.on_cancels = self._changed.set
+        self._task = asyncio.create_task(self._follow(), name="mainspring:changes")
+        await self._periodic.start()
+
+    async def stop(self) -> None:
+        await self._periodic.stop()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def refresh(self) -> None:
+        """Acts now on what an operator has written, instead of when the store tells."""
+        await self._take_changes()
+
+    async def _turn(self) -> None:
+        offset = self._clock.now() - self._clock.elapsed()
+        step = offset - self._offset
+        self._offset = offset
+        if abs(step) > _STEP_SECONDS:
+            log.warning("the wall clock was set %s by %.1f s", "forward" if step > 0 else "back", abs(step))
+            self._bus.publish(ClockStepped(self._clock.now(), step))
+            await self._scheduler.clock_stepped(step)
+            self._claimer.wake()
+        self._scheduler.rearm()
+        if self._clock.elapsed() - self._swept_at >= _SWEEP_SECONDS:
+            self._swept_at = self._clock.elapsed()
+            await self._store.beat(self._kernel_id, self._clock.now())
+            self._claimer.wake()
+
+    async def _follow(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self._take_changes()
+            except StoreError as error:
+                self._recorder.trouble(error)
+            except Exception:
+                log.exception("following the store's changes failed")
+
+    async def _take_changes(self) -> None:
+        signals = await self._store.signals()
+        seen, self._seen = self._seen, signals
+        if seen is None or signals.queues != seen.queues:
+            await self._read_pauses()
+        if seen is None or signals.schedules != seen.schedules:
+            await self._scheduler.reload()
+        if seen is None or signals.cancels != seen.cancels:
+            await self._take_cancels()
+        self._recorder.wake_all()
+        self._claimer.wake()
+
+    async def _take_cancels(self) -> None:
+        for run_id, _token, reason in await self._store.cancels(self._kernel_id):
+            asked = self._pool.ask(run_id, Asked("cancel", reason))
+            if not asked:
+                self._claimer.cancel(run_id, reason)
+
+    async def _read_pauses(self) -> None:
+        now = self._clock.now()
+        paused = {
+            row.name: row.paused_until
+            for row in await self._store.queues()
+            if row.paused_until is not None and row.paused_until > now
+        }
+        for queue, until in paused.items():
+            if self._paused.get(queue) != until:
+                self._bus.publish(QueuePaused(now, queue, None if until == float("inf") else until))
+        for queue in self._paused.keys() - paused.keys():
+            self._bus.publish(QueueResumed(now, queue))
+        self._paused = paused
+        self._claimer.pause(paused)

@@ -1,0 +1,298 @@
+"""Takes a free slot first, then pops the most urgent run that may start, and settles how its attempt ended.
+
+A worker is a slot: a task that lives on from run to run. Fed by the ready queue, reports to the recorder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import math
+import random
+from typing import TYPE_CHECKING, NamedTuple
+
+from kernel.flow.context import Context, Services, current
+from kernel.flow.recorder import Finished, Recorder
+from kernel.flow.runner import Runner, failure_of, may_retry
+from kernel.model.duration import words
+from kernel.model.lifecycle import settle
+from kernel.model.outcome import Cancelled, Completed, Failed, Interrupted, NotBegun, Outcome
+from kernel.model.retry import Retry
+from kernel.model.run import Claimed, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kernel.contracts.clock import Clock, Timer
+    from kernel.flow.catalog import Catalog
+    from kernel.flow.ready_queue import ReadyQueue
+    from kernel.model.job import Job
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 5.0
+_SLICE_SECONDS = 0.003
+_NO_RETRY = Retry()
+
+
+class Asked(NamedTuple):
+    """Why an attempt was told to end."""
+
+    kind: str  # timeout, cancel, shutdown
+    reason: str
+
+
+class Worker:
+    """One slot and what it does just now."""
+
+    __slots__ = ("asked", "context", "deadline", "is_stuck", "job", "number", "rest", "run", "serial", "task")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.serial = 0
+        self.task: asyncio.Task[None] | None = None
+        self.rest: asyncio.Future[None] | None = None
+        self.run: Claimed | None = None
+        self.job: Job | None = None
+        self.context: Context | None = None
+        self.deadline = math.inf
+        self.asked: Asked | None = None
+        self.is_stuck = False
+
+
+class WorkerPool:
+    """At most ``concurrency`` attempts at once, each in a slot. A stuck attempt gives its slot to another worker."""
+
+    def __init__(
+        self,
+        *,
+        ready: ReadyQueue,
+        runner: Runner,
+        recorder: Recorder,
+        catalog: Catalog,
+        clock: Clock,
+        services: Services,
+        concurrency: int,
+    ) -> None:
+        self._ready = ready
+        self._runner = runner
+        self._recorder = recorder
+        self._catalog = catalog
+        self._clock = clock
+        self._services = services
+        self._concurrency = concurrency
+        self._workers: set[Worker] = set()
+        self._resting: list[Worker] = []
+        self._busy: dict[str, Worker] = {}
+        self._stuck: dict[str, Worker] = {}
+        self._numbers = 0
+        self._closing = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._timer: Timer | None = None
+        self._armed_for = math.inf
+        self._yield_at = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self.on_hungry: Callable[[], None] = lambda: None
+        self.hungry_below: Callable[[], int] = lambda: 0
+
+    @property
+    def free_slots(self) -> int:
+        return self._concurrency - len(self._busy)
+
+    @property
+    def busy(self) -> dict[str, Worker]:
+        """Run id -> worker, of the attempts that hold a slot of the kernel."""
+        return self._busy
+
+    @property
+    def stuck(self) -> dict[str, Worker]:
+        return self._stuck
+
+    def wake(self) -> None:
+        """Runs are ready: as many workers as there are runs get up, and new ones come while there are slots."""
+        wanted = len(self._ready)
+        while wanted > 0 and self._resting:
+            self._get_up(self._resting.pop())
+            wanted -= 1
+        while wanted > 0 and len(self._workers) < self._concurrency:
+            self._hire()
+            wanted -= 1
+
+    def ask(self, run_id: str, asked: Asked) -> bool:
+        """Tells the attempt of this run to end; False when it is not here."""
+        worker = self._busy.get(run_id) or self._stuck.get(run_id)
+        if worker is None or worker.run is None or worker.context is None or worker.task is None:
+            return False
+        if worker.asked is not None:
+            return True
+        worker.asked = asked
+        worker.deadline = math.inf
+        worker.context.tell_cancelled(asked.reason)
+        worker.task.cancel()
+        serial = worker.serial
+        self._clock.call_in(GRACE_SECONDS, lambda: self._see_whether_stuck(worker, serial))
+        return True
+
+    def ask_all(self, asked: Asked, which: Callable[[Claimed], bool] = lambda _run: True) -> None:
+        for run_id, worker in [*self._busy.items(), *self._stuck.items()]:
+            if worker.run is not None and which(worker.run):
+                self.ask(run_id, asked)
+
+    async def idle(self) -> None:
+        """Waits until no attempt holds a slot."""
+        await self._idle.wait()
+
+    async def close(self) -> None:
+        """Ends the resting workers. Attempts that will not end are left to the end of the process."""
+        self._closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for worker in self._resting:
+            if worker.task is not None:
+                worker.task.cancel()
+        tasks = {worker.task for worker in self._resting if worker.task is not None} | self._tasks
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+
+    def _hire(self) -> None:
+        self._numbers += 1
+        worker = Worker(self._numbers)
+        self._workers.add(worker)
+        worker.task = asyncio.create_task(self._work(worker), name=f"mainspring:worker-{worker.number}")
+        worker.task.add_done_callback(lambda _task: self._gone(worker))
+
+    def _gone(self, worker: Worker) -> None:
+        self._workers.discard(worker)
+        if worker.task is not None and not worker.task.cancelled() and (error := worker.task.exception()):
+            log.error("a worker ended by an error of the kernel's own", exc_info=error)
+        if not self._closing and len(self._ready):
+            self.wake()
+
+    def _get_up(self, worker: Worker) -> None:
+        if worker.rest is not None and not worker.rest.done():
+            worker.rest.set_result(None)
+
+    async def _work(self, worker: Worker) -> None:
+        current.set(worker)
+        untouched = contextvars.copy_context()
+        while not self._closing:
+            run = self._ready.pop()
+            if run is None:
+                worker.rest = self._loop.create_future()
+                self._resting.append(worker)
+                await worker.rest
+                continue
+            await self._serve(worker, run)
+            if worker.is_stuck or contextvars.copy_context() != untouched:
+                # Its slot has been given away, or the job has left context variables: a fresh worker takes over.
+                return
+            if self._clock.elapsed() > self._yield_at:
+                await asyncio.sleep(0)
+                self._yield_at = self._clock.elapsed() + _SLICE_SECONDS
+
+    async def _serve(self, worker: Worker, run: Claimed) -> None:
+        job = self._catalog.jobs.get(run.job)
+        clock = self._clock
+        started = clock.elapsed()
+        if job is None:
+            outcome: Outcome = NotBegun("no kernel knows the job")
+            retry = _NO_RETRY
+        else:
+            retry = job.retry
+            self._begin(worker, run, job, started)
+            self._recorder.started(run)
+            try:
+                outcome = await self._runner.attempt(run, job, worker.context)  # type: ignore[arg-type] # set by _begin
+            except asyncio.CancelledError as error:
+                outcome = self._cut_short(worker, job, error)
+            if worker.asked is not None:
+                outcome = self._as_asked(worker, outcome)
+            self._end(worker, run)
+        self._ready.ended(run)
+        change = settle(run, outcome, retry, clock.now(), random.random())  # noqa: S311 - spreads retries, guards nothing
+        self._recorder.finish(Finished(change, run, clock.elapsed() - started))
+        if len(self._ready) < self.hungry_below():
+            self.on_hungry()
+
+    def _begin(self, worker: Worker, run: Claimed, job: Job, started: float) -> None:
+        timeout = job.policies.timeout_seconds
+        now = self._clock.now()
+        deadline = None if timeout is None else now + timeout
+        worker.run, worker.job = run, job
+        worker.context = Context(run, job, self._services, now, deadline, self._loop)
+        self._busy[run.id] = worker
+        self._idle.clear()
+        if timeout is not None:
+            worker.deadline = started + timeout
+            if worker.deadline < self._armed_for:
+                self._arm(worker.deadline, started)
+
+    def _end(self, worker: Worker, run: Claimed) -> None:
+        (self._stuck if worker.is_stuck else self._busy).pop(run.id, None)
+        if worker.asked is not None and worker.task is not None:
+            while worker.task.cancelling():
+                worker.task.uncancel()
+        worker.serial += 1
+        worker.run = worker.job = worker.context = worker.asked = None
+        worker.deadline = math.inf
+        if not self._busy:
+            self._idle.set()
+
+    def _cut_short(self, worker: Worker, job: Job, error: asyncio.CancelledError) -> Outcome:
+        if worker.asked is None:
+            # The job cancelled itself, or let a cancelled task's error through: a failure like any other.
+            return Failed(failure_of(error), may_retry=may_retry(error, job))
+        return Interrupted(worker.asked.reason)
+
+    def _as_asked(self, worker: Worker, outcome: Outcome) -> Outcome:
+        assert worker.asked is not None
+        assert worker.job is not None
+        match worker.asked.kind:
+            case "timeout":
+                failure = Failure("TimeoutError", worker.asked.reason)
+                return Failed(failure, may_retry=may_retry(TimeoutError(), worker.job))
+            case "cancel":
+                return Cancelled(worker.asked.reason)
+            case _:
+                # It ended while the kernel shuts down: what it did by itself counts.
+                return outcome if isinstance(outcome, Completed) else Interrupted(worker.asked.reason)
+
+    def _arm(self, deadline: float, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed_for = deadline
+        self._timer = self._clock.call_in(deadline - now, self._see_deadlines)
+
+    def _see_deadlines(self) -> None:
+        self._timer, self._armed_for = None, math.inf
+        now = self._clock.elapsed()
+        for run_id, worker in list(self._busy.items()):
+            if worker.deadline <= now and worker.job is not None:
+                limit = worker.job.policies.timeout_seconds or 0.0
+                self.ask(run_id, Asked("timeout", f"took longer than its timeout of {words(limit)}"))
+        earliest = min((worker.deadline for worker in self._busy.values()), default=math.inf)
+        if earliest < math.inf:
+            self._arm(earliest, now)
+
+    def _see_whether_stuck(self, worker: Worker, serial: int) -> None:
+        if worker.serial != serial or worker.run is None or worker.is_stuck or worker.asked is None:
+            return
+        run, reason = worker.run, worker.asked.reason
+        log.error(
+            "run %s of %s is stuck: told to end (%s) and has not within %g s; it keeps its place until it ends",
+            run.id, run.job, reason, GRACE_SECONDS,
+        )  # fmt: skip
+        worker.is_stuck = True
+        self._stuck[run.id] = self._busy.pop(run.id)
+        self._workers.discard(worker)
+        if not self._busy:
+            self._idle.set()
+        task = asyncio.create_task(self._recorder.stick(run, reason), name="mainspring:stick")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self.wake()
+
+

@@ -1,0 +1,103 @@
+"""The family of errors, by who can act on them; each builds its message from data and keeps the data."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`` Did you mean "health"?`` with a leading blank, or nothing when no known word is near."""
+    names = sorted(known)
+    folded = {name.casefold(): name for name in names}
+    match = get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
+    return f' Did you mean "{folded[match[0]]}"?' if match else ""
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """A value as found, for a message: one line, cut, and safe whatever its ``__repr__`` does."""
+    try:
+        text = repr(value)
+    except Exception as error:  # noqa: BLE001 - a hostile __repr__ must not replace the message
+        text = f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+class MainspringError(Exception):
+    """The root of all errors that Mainspring raises on purpose."""
+
+
+class ConfigError(MainspringError):
+    """The operator can mend it: plugins.toml, a plugin's declarations, the command line's options."""
+
+    def __init__(self, problems: str | Iterable[str]) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class RequestError(MainspringError):
+    """The caller can mend it: an unknown job, a payload that does not fit, an option out of bounds."""
+
+
+class UnknownNameError(RequestError):
+    """A name that nothing bears; says the nearest one."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str] = (), *, hint: str = "") -> None:
+        self.kind, self.name, self.known = kind, name, sorted(known)
+        near = nearest(name, self.known)
+        super().__init__(f"no {kind} named {shown(name)}.{near}{' ' + hint if hint else ''}")
+
+
+class PayloadError(RequestError):
+    """A payload that is not JSON, too large, or not what the job's parameters ask for."""
+
+    def __init__(self, job: str, path: str, found: str, expected: str) -> None:
+        self.job, self.path, self.found, self.expected = job, path, found, expected
+        super().__init__(f"{job}: payload{path}: {found}; expected {expected}")
+
+
+class StoreError(MainspringError):
+    """The store did not do it; trying again may help."""
+
+
+class StoreFullError(StoreError):
+    """A queue or the disk has no room; nothing was accepted."""
+
+
+class StoreLockedError(ConfigError):
+    """Another kernel holds this store."""
+
+
+class AttemptError(MainspringError):
+    """Becomes an outcome of the attempt."""
+
+
+class RetryAfter(AttemptError):  # noqa: N818 - reads as what it asks for: ``raise RetryAfter("30s")``
+    """Fail this attempt and wait this long, instead of the backoff, before the next."""
+
+    def __init__(self, wait: Any) -> None:
+        from kernel.model.duration import seconds  # noqa: PLC0415 - duration raises errors of this module
+
+        self.wait_seconds = seconds(wait, zero=True)
+        super().__init__(f"try again after {self.wait_seconds:g} s")
+
+
+class Snooze(AttemptError):  # noqa: N818 - as above
+    """Put the run off for this long; costs no attempt of its retry."""
+
+    def __init__(self, wait: Any) -> None:
+        from kernel.model.duration import seconds  # noqa: PLC0415 - as above
+
+        self.wait_seconds = seconds(wait, zero=True)
+        super().__init__(f"snoozed for {self.wait_seconds:g} s")
+
+
+class Cancel(AttemptError):  # noqa: N818 - as above
+    """End the run as cancelled."""
+
+
+class GiveUp(AttemptError):  # noqa: N818 - as above
+    """Fail the run with no further attempt."""

@@ -1,0 +1,249 @@
+"""Events: immutable facts about the kernel's life, told to plugins after the store has them. ``at`` is epoch seconds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The root of all events; as an annotation it subscribes to every one."""
+
+    at: float
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+    def as_json(self) -> dict[str, Any]:
+        return {"event": self.name, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class KernelStarted(Event):
+    kernel: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class KernelStopping(Event):
+    kernel: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PluginEnabled(Event):
+    plugin: str
+
+
+@dataclass(frozen=True, slots=True)
+class PluginDisabled(Event):
+    plugin: str
+
+
+@dataclass(frozen=True, slots=True)
+class PluginBroken(Event):
+    """``place`` is ``file:line`` where that is known."""
+
+    plugin: str
+    reason: str
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigReloaded(Event):
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRejected(Event):
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent(Event):
+    """The root of what happens to one run; as an annotation it subscribes to all of these."""
+
+    run: str
+    job: str
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunQueued(RunEvent):
+    """Accepted: the store has it. ``due`` is when it may begin."""
+
+    due: float
+    schedule: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted(RunEvent):
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunCompleted(RunEvent):
+    attempt: int
+    seconds: float
+    degraded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunRetrying(RunEvent):
+    """An attempt failed and another will follow at ``due``."""
+
+    attempt: int
+    seconds: float
+    error: str
+    due: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailed(RunEvent):
+    """Failed for good: attempts used up, or given up."""
+
+    attempt: int
+    seconds: float
+    error: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunSnoozed(RunEvent):
+    attempt: int
+    due: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunCancelled(RunEvent):
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunExpired(RunEvent):
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunReleased(RunEvent):
+    """Given back to the queue unfinished, at no cost to the run: the kernel stops, or its plugin goes off."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunStuck(RunEvent):
+    """Told to end, and has not within the grace; it keeps its place until it ends or the process does."""
+
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRefused(RunEvent):
+    """An outcome that came too late: the run has been claimed anew, or ended, since."""
+
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class TickPassed(Event):
+    """Ticks of a schedule that made no run; ``result`` is skipped, folded, missed, paused or disabled."""
+
+    schedule: str
+    first: float
+    last: float
+    count: int
+    result: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleAdded(Event):
+    schedule: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRemoved(Event):
+    schedule: str
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulePaused(Event):
+    schedule: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleResumed(Event):
+    schedule: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePaused(Event):
+    """``until`` is epoch seconds, or None: until it is resumed."""
+
+    queue: str
+    until: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueResumed(Event):
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStepped(Event):
+    """The wall clock moved against elapsed time by ``seconds`` (negative: back)."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTroubled(Event):
+    """The store does not take what it is given; outcomes wait in memory."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRecovered(Event):
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Notified(Event):
+    """What a job told people by ``ctx.notify_info`` or ``ctx.notify_error``; ``level`` is info or error."""
+
+    level: str
+    text: str
+    job: str
+    run: str
+    attempt: int
+    context: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EventsDropped(Event):
+    """A listener's inbox was full; ``count`` events were not told to it."""
+
+    listener: str
+    count: int
+
+
+def event_types() -> list[type[Event]]:
+    """Every concrete event, in the order of this page."""
+    found: list[type[Event]] = []
+    open_types = [Event]
+    while open_types:
+        here = open_types.pop(0)
+        open_types.extend(here.__subclasses__())
+        # dataclass(slots=True) makes each class twice; the first one is replaced in this module.
+        if here not in (Event, RunEvent) and globals().get(here.__name__) is here:
+            found.append(here)
+    return sorted(found, key=lambda kind: kind.__name__)
+
+
+def fields_of(kind: type[Event]) -> list[str]:
+    return [field.name for field in fields(kind)]

@@ -1,0 +1,210 @@
+"""Jobs: a named function with its policies, and the decorators' notes from which the kernel makes them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kernel.model.duration import Duration, seconds
+from kernel.model.errors import ConfigError, shown
+from kernel.model.parameters import Parameters
+from kernel.model.retry import Retry
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}", re.ASCII)
+"""What a job, queue, plugin or schedule of a plugin may be called; a full job name joins two by a dot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How long finished runs stay in the store (seconds), and how many of a job at the most."""
+
+    completed_seconds: float = 24 * 3600.0
+    failed_seconds: float = 7 * 24 * 3600.0
+    count: int = 10_000
+
+
+def keep(*, completed: Duration = "24h", failed: Duration = "7d", count: int = 10_000) -> Keep:
+    """Retention of a job's finished runs: completed ones, failed (and cancelled, expired) ones, and the most of both."""
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        raise ConfigError(f"Keep(count={shown(count)}): expected a whole number, 0 or more")
+    return Keep(seconds(completed, zero=True), seconds(failed, zero=True), count)
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """The policies of a job. None is no limit."""
+
+    name: str | None = None
+    queue: str = "default"
+    priority: int = 5
+    concurrency: int | None = None
+    retry: Retry = field(default_factory=Retry)
+    timeout_seconds: float | None = 600.0
+    max_silence_seconds: float | None = None
+    expires_seconds: float | None = None
+    keep: Keep = field(default_factory=Keep)
+    tags: tuple[str, ...] = ()
+
+
+POLICY_NAMES = (
+    "name", "queue", "priority", "concurrency", "retry", "timeout", "max_silence", "expires", "keep", "tags",
+)  # fmt: skip
+
+
+def policies(base: Policies | None = None, **given: Any) -> Policies:
+    """``base`` with the policies ``given`` (as of ``@job`` or of a table in plugins.toml) checked and put in."""
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in _CHECKS:
+            raise ConfigError(f"{name}: no policy of a job; expected one of {', '.join(POLICY_NAMES)}")
+        try:
+            field_name, checked = _CHECKS[name](value)
+        except ConfigError as error:
+            raise ConfigError(f"{name}: {error}") from None
+        values[field_name] = checked
+    return replace(base or Policies(), **values)
+
+
+def check_name(kind: str, value: object) -> str:
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise ConfigError(f"{shown(value)} is no name of a {kind}: expected letters, digits, _ and -, at most 100")
+    return value
+
+
+def check_priority(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 9:
+        raise ConfigError(f"{shown(value)} is no priority: expected a whole number from 0 (first) to 9 (last)")
+    return value
+
+
+def check_concurrency(value: object) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 100_000:
+        raise ConfigError(f"{shown(value)} is no concurrency: expected a whole number from 1 to 100,000")
+    return value
+
+
+def check_tags(value: object) -> tuple[str, ...]:
+    if (
+        isinstance(value, list | tuple)
+        and len(value) <= 20
+        and all(isinstance(tag, str) and 0 < len(tag) <= 100 for tag in value)
+    ):
+        return tuple(value)
+    raise ConfigError(f"{shown(value)}: expected at most 20 texts of 1 to 100 characters")
+
+
+def _check_retry(value: object) -> Retry:
+    if isinstance(value, Retry):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Retry(attempts=value)
+    if isinstance(value, dict):
+        try:
+            return Retry(**value)
+        except TypeError:
+            known = "attempts, backoff, base, factor, cap, jitter"
+            raise ConfigError(f"{shown(value)}: expected a table of {known}") from None
+    raise ConfigError(f'{shown(value)}: expected Retry(attempts=3, base="2s") or a table of its fields')
+
+
+def _check_keep(value: object) -> Keep:
+    if isinstance(value, Keep):
+        return value
+    if isinstance(value, dict) and value.keys() <= {"completed", "failed", "count"}:
+        return keep(**value)
+    raise ConfigError(f'{shown(value)}: expected Keep(completed="1d", failed="7d", count=10_000) or a table of these')
+
+
+def _limit(value: Any) -> float | None:
+    return None if value is None else seconds(value)
+
+
+_CHECKS: dict[str, Callable[[Any], tuple[str, Any]]] = {
+    "name": lambda value: ("name", check_name("job", value)),
+    "queue": lambda value: ("queue", check_name("queue", value)),
+    "priority": lambda value: ("priority", check_priority(value)),
+    "concurrency": lambda value: ("concurrency", check_concurrency(value)),
+    "retry": lambda value: ("retry", _check_retry(value)),
+    "timeout": lambda value: ("timeout_seconds", _limit(value)),
+    "max_silence": lambda value: ("max_silence_seconds", _limit(value)),
+    "expires": lambda value: ("expires_seconds", _limit(value)),
+    "keep": lambda value: ("keep", _check_keep(value)),
+    "tags": lambda value: ("tags", check_tags(value)),
+}
+
+
+@dataclass(slots=True)
+class Declaration:
+    """What the decorators wrote down on a function."""
+
+    policies: Policies = field(default_factory=Policies)
+    schedules: list[dict[str, Any]] = field(default_factory=list)
+
+
+_MARK = "__mainspring__"
+
+
+def declaration_of(function: object) -> Declaration | None:
+    """The declaration that the decorators left on ``function``, if any."""
+    found = getattr(function, _MARK, None)
+    return found if isinstance(found, Declaration) else None
+
+
+def declare(function: Callable[..., Any]) -> Declaration:
+    """The function's declaration, begun if there is none."""
+    found = declaration_of(function)
+    if found is None:
+        found = Declaration()
+        try:
+            setattr(function, _MARK, found)
+        except AttributeError:
+            raise ConfigError(f"{shown(function)} cannot be a job: expected a function") from None
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """A job as the kernel runs it. ``name`` is the full one, ``<plugin>.<name>``."""
+
+    name: str
+    plugin: str
+    function: Callable[..., Any]
+    policies: Policies
+    parameters: Parameters
+    is_async: bool
+    place: str = ""
+
+    @property
+    def retry(self) -> Retry:
+        return self.policies.retry
+
+
+def make_job(plugin: str, function: Callable[..., Any], override: dict[str, Any] | None = None) -> Job:
+    """The job of a decorated function, with the operator's ``override`` of its policies; ConfigError when it cannot be one."""
+    declared = declaration_of(function)
+    if declared is None:
+        raise ConfigError(
+            f"{shown(function)} is no job: expected a function decorated with @job, @cron, @every or @after"
+        )
+    found = policies(declared.policies, **(override or {}))
+    short = found.name or check_name("job", getattr(function, "__name__", None))
+    return Job(
+        name=f"{plugin}.{short}",
+        plugin=plugin,
+        function=function,
+        policies=found,
+        parameters=Parameters.of(function),
+        is_async=inspect.iscoroutinefunction(function),
+        place=place_of(function),
+    )
+
+
+def place_of(function: object) -> str:
+    """``file:line`` of a function, or an empty text."""
+    code = getattr(inspect.unwrap(function) if callable(function) else function, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else ""

@@ -1,0 +1,74 @@
+"""What follows from an outcome: pure, so that it can be read, tested and drawn.
+
+scheduled --due--> queued --claim--> running --completed--> completed
+                      ^                 |------ cancelled--> cancelled
+blocked --others end--|                 |------ failed ----> failed      (attempts used up, or given up)
+                      |                 |------ failed ----> retrying --due--> queued
+                      |                 |------ snoozed ---> scheduled --due--> queued
+                      '--- interrupted, not begun ----------'
+scheduled, blocked, queued, retrying: --cancel--> cancelled, --expires--> expired (not once it has begun)
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from kernel.model.outcome import Cancelled, Completed, Failed, Interrupted, NotBegun, Outcome, Snoozed
+from kernel.model.run import Change, Claimed, RunState, urgency_of
+
+if TYPE_CHECKING:
+    from kernel.model.retry import Retry
+
+
+def settle(run: Claimed, outcome: Outcome, retry: Retry, now: float, spread: float) -> Change:
+    """The change that ``outcome`` makes to ``run``; ``now`` in epoch seconds, ``spread`` in [0, 1) for the jitter."""
+    match outcome:
+        case Completed(result, notes):
+            text = json.dumps(notes) if notes else None
+            return _end(run, RunState.COMPLETED, now, result=result, notes=text)
+        case Cancelled(reason):
+            return _end(run, RunState.CANCELLED, now, reason=reason)
+        case Snoozed(wait):
+            return _again(run, RunState.SCHEDULED, now + wait, reason="snoozed")
+        case Interrupted(reason):
+            return _again(run, RunState.QUEUED, run.due, reason=reason)
+        case NotBegun(reason):
+            return _again(run, RunState.QUEUED, run.due, reason=reason)._replace(attempt=run.attempt - 1)
+        case Failed():
+            return _after_failure(run, outcome, retry, now, spread)
+
+
+def _after_failure(run: Claimed, failed: Failed, retry: Retry, now: float, spread: float) -> Change:
+    failures = run.failures + 1
+    error = failed.failure.as_text()
+    if failures >= retry.attempts or not failed.may_retry:
+        reason = "attempts used up" if failed.may_retry else "given up"
+        return _end(run, RunState.FAILED, now, error=error, reason=reason)._replace(failures=failures)
+    wait = failed.wait_seconds if failed.wait_seconds is not None else retry.wait_after(failures, spread)
+    return _again(run, RunState.RETRYING, now + wait, error=error)._replace(failures=failures)
+
+
+def _end(
+    run: Claimed,
+    state: RunState,
+    now: float,
+    *,
+    result: str | None = None,
+    error: str | None = None,
+    reason: str | None = None,
+    notes: str | None = None,
+) -> Change:
+    schedule = run.extra.schedule if run.extra else None
+    return Change(
+        run.id, run.token, state, run.due, run.urgency, run.attempt, run.failures,
+        now, result, error, reason, notes, schedule,
+    )  # fmt: skip
+
+
+def _again(run: Claimed, state: RunState, due: float, *, error: str | None = None, reason: str | None = None) -> Change:
+    urgency = run.urgency if due == run.due else urgency_of(due, run.priority)
+    return Change(
+        run.id, run.token, state, due, urgency, run.attempt, run.failures,
+        None, None, error, reason, None, run.extra.schedule if run.extra else None,
+    )  # fmt: skip

@@ -1,0 +1,95 @@
+"""Payloads and results as JSON text: what goes in comes out the same, or is refused with the path to the place."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from kernel.model.errors import MainspringError, shown
+
+MAX_BYTES = 64 * 1024
+MAX_DEPTH = 64
+_MAX_BITS = 10_000
+_JSON = "JSON: objects with text keys, lists, text, finite numbers, true, false, null"
+
+
+class NotJsonError(MainspringError):
+    """A value that JSON cannot carry unchanged. ``path`` leads to it, as ``.cars[3].price``."""
+
+    def __init__(self, path: str, found: str, expected: str = _JSON) -> None:
+        self.path, self.found, self.expected = path, found, expected
+        super().__init__(f"{path or 'value'}: {found}; expected {expected}")
+
+
+def encode(value: Any, *, limit: int = MAX_BYTES) -> str:
+    """The compact JSON text of ``value``; NotJsonError when it would not come back equal or passes ``limit`` bytes."""
+    _check(value, "", 0)
+    try:
+        raw = to_json(value)
+    except (PydanticSerializationError, UnicodeEncodeError):
+        raise NotJsonError(
+            _find_surrogate(value, ""), "text with a lone surrogate", "text that UTF-8 can encode"
+        ) from None
+    if len(raw) > limit:
+        raise NotJsonError("", f"{len(raw):,} bytes of JSON", f"at most {limit:,} bytes")
+    return raw.decode()
+
+
+def _check(value: Any, path: str, depth: int) -> None:
+    kind = type(value)
+    if kind is dict:
+        _check_object(value, path, depth)
+    elif kind is list:
+        if depth >= MAX_DEPTH:
+            raise NotJsonError(path[:80] + "…", f"more than {MAX_DEPTH} levels", f"at most {MAX_DEPTH} levels")
+        for index, item in enumerate(value):
+            _check(item, f"{path}[{index}]", depth + 1)
+    else:
+        _check_scalar(value, path)
+
+
+def _check_object(value: dict[Any, Any], path: str, depth: int) -> None:
+    if depth >= MAX_DEPTH:
+        raise NotJsonError(path[:80] + "…", f"more than {MAX_DEPTH} levels", f"at most {MAX_DEPTH} levels")
+    for key, item in value.items():
+        if type(key) is not str:
+            raise NotJsonError(path, f"the key {shown(key)} ({type(key).__name__})", "text keys")
+        kind = type(item)
+        if kind is str or item is None or kind is bool:
+            continue
+        if kind is dict or kind is list:
+            _check(item, f"{path}.{key}", depth + 1)
+        else:
+            _check_scalar(item, f"{path}.{key}")
+
+
+def _check_scalar(value: Any, path: str) -> None:
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return
+    if kind is int:
+        if value.bit_length() > _MAX_BITS:
+            raise NotJsonError(path, f"an integer of {value.bit_length():,} bits", f"at most {_MAX_BITS:,} bits")
+    elif kind is float:
+        if not math.isfinite(value):
+            raise NotJsonError(path, shown(value), "a finite number")
+    else:
+        raise NotJsonError(path, f"{shown(value)} ({kind.__name__})")
+
+
+def _find_surrogate(value: Any, path: str) -> str:
+    if isinstance(value, str):
+        return path if any("\ud800" <= char <= "\udfff" for char in value) else ""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if _find_surrogate(key, "key"):
+                return f"{path}.{ascii(key)[1:-1]}"
+            if found := _find_surrogate(item, f"{path}.{key}"):
+                return found
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            if found := _find_surrogate(item, f"{path}[{index}]"):
+                return found
+    return ""
