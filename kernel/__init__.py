@@ -1,1 +1,71 @@
-"""Mainspring's kernel: what plugins and embedding programs import."""
+"""Mainspring's kernel: what plugins and embedding programs import.
+
+Plugins: ``job, cron, every, after, hookimpl, Context, Retry, Keep``, the errors by which an attempt ends otherwise than
+by a result (``RetryAfter, Snooze, Cancel, GiveUp``), and the events. Programs: ``Kernel, Client, upcoming`` and ``Run``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kernel.client import Client
+    from kernel.decorators import after, cron, every, job
+    from kernel.flow.context import Context
+    from kernel.hooks import hookimpl
+    from kernel.kernel import Kernel
+    from kernel.model import events
+    from kernel.model.errors import (
+        Cancel,
+        ConfigError,
+        GiveUp,
+        MainspringError,
+        PayloadError,
+        RequestError,
+        RetryAfter,
+        Snooze,
+        StoreError,
+        StoreFullError,
+        UnknownNameError,
+    )
+    from kernel.model.job import Keep
+    from kernel.model.retry import Retry
+    from kernel.model.run import Run, RunState
+    from kernel.upcoming import upcoming
+
+_HOMES = {
+    "kernel.decorators": ("job", "cron", "every", "after"),
+    "kernel.hooks": ("hookimpl",),
+    "kernel.flow.context": ("Context",),
+    "kernel.model.retry": ("Retry",),
+    "kernel.model.job": ("Keep",),
+    "kernel.model.run": ("Run", "RunState"),
+    "kernel.kernel": ("Kernel",),
+    "kernel.client": ("Client",),
+    "kernel.upcoming": ("upcoming",),
+    "kernel.model.errors": (
+        "RetryAfter", "Snooze", "Cancel", "GiveUp", "MainspringError", "ConfigError", "RequestError",
+        "UnknownNameError", "PayloadError", "StoreError", "StoreFullError",
+    ),
+}  # fmt: skip
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    # At first use: a command that needs no pydantic, or a plugin that needs no asyncio, does not wait for it.
+    if name == "events":
+        return import_module("kernel.model.events")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'kernel' has no attribute {name!r}")
+    found = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = found
+    return found
+
+
+__all__ = [
+    "job", "cron", "every", "after", "hookimpl", "Context", "Retry", "Keep",
+    "RetryAfter", "Snooze", "Cancel", "GiveUp",
+    "events", "Run", "RunState", "Kernel", "Client", "upcoming",
+    "MainspringError", "ConfigError", "RequestError", "UnknownNameError", "PayloadError", "StoreError", "StoreFullError",
+]  # fmt: skip

@@ -18,7 +18,7 @@ from kernel.model.outcome import Cancelled, NotBegun
 from kernel.model.retry import Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from kernel.contracts.clock import Clock, Timer
     from kernel.flow.ready_queue import Limits, ReadyQueue
@@ -48,6 +48,7 @@ class Claimer:
         concurrency: int,
         free_slots: Callable[[], int],
         wake_workers: Callable[[], None],
+        running: Callable[[], Iterable[Claimed]],
     ) -> None:
         self._kernel_id = kernel_id
         self._ready = ready
@@ -56,6 +57,7 @@ class Claimer:
         self._clock = clock
         self._free_slots = free_slots
         self._wake_workers = wake_workers
+        self._running = running
         self._smallest_window = concurrency
         self._window = concurrency
         self._window_filled_at = -math.inf
@@ -142,6 +144,7 @@ class Claimer:
         if limit <= 0 and not must:
             self._may_be_more = self._may_be_more or newcomer < math.inf
             return
+        self._ready.refresh_limits(self._running())
         jobs, queues = self._limits.rooms()
         now = self._clock.now()
         for queue, until in self._paused.items():

@@ -27,7 +27,11 @@ class Subscription:
     """One listener: its inbox and the task that empties it."""
 
     def __init__(
-        self, name: str, kinds: tuple[type[Event], ...], tell: Callable[[Sequence[Event]], Awaitable[None]], clock: Clock
+        self,
+        name: str,
+        kinds: tuple[type[Event], ...],
+        tell: Callable[[Sequence[Event]], Awaitable[None]],
+        clock: Clock,
     ) -> None:
         self.name = name
         self.kinds = kinds
@@ -86,7 +90,8 @@ class EventBus:
 
     def wants(self, kind: type[Event]) -> bool:
         """Whether anybody listens to this kind: if not, the event need not be made."""
-        return bool(self._listeners(kind))
+        found = self._by_kind.get(kind)
+        return bool(self._listeners(kind) if found is None else found)
 
     def publish(self, event: Event) -> None:
         for subscription in self._listeners(type(event)):

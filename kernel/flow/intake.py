@@ -6,12 +6,13 @@ Called by ``Kernel.enqueue``, ``ctx.enqueue`` and control; schedules, whose payl
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 from kernel.model.errors import RequestError, shown
 from kernel.model.request import make_run, payload_text
-from kernel.model.run import IdSource, NewRun, Run, as_run
 from kernel.contracts.store import RunQuery
+from kernel.model.run import IdSource, NewRun, Run, RunExtra, as_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from kernel.contracts.store import Store
     from kernel.flow.catalog import Catalog
     from kernel.flow.recorder import Recorder
+    from kernel.model.schedule import Schedule
 
 _PREPARED_AT_ONCE = 500
 
@@ -55,6 +57,13 @@ class Intake:
             as_run(run) if run_id == run.id else await self._existing(run_id, run)
             for run, run_id in zip(runs, made, strict=True)
         ]
+
+    async def trigger(self, schedule: Schedule) -> Run:
+        """Runs the schedule's job now, with its payload, beside its ticks."""
+        run = self.prepare(schedule.job, json.loads(schedule.payload), {}, self.ids.one(), self._clock.now())
+        run = run._replace(extra=(run.extra or RunExtra())._replace(schedule=schedule.name))
+        await self._recorder.enqueue((run,), self._rooms((run,)))
+        return as_run(run)
 
     def prepare(self, name: str, payload: Any, options: dict[str, Any], run_id: str, now: float) -> NewRun:
         """The checked run, not yet written; RequestError when anything is wrong with it."""

@@ -19,7 +19,7 @@ _Entry = tuple[float, str, "Claimed"]
 
 
 class Limits:
-    """Counts what is claimed and what runs, for queues and jobs that have a limit."""
+    """Counts what is claimed and what runs, for queues and jobs that have a limit; without limits it counts nothing."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -29,10 +29,30 @@ class Limits:
         self._jobs: dict[str, int] = {}
         self._claimed: dict[tuple[str, str], int] = {}
         self._running: dict[tuple[str, str], int] = {}
+        self.are_set = False
+
+    def refresh(self, ready: Iterable[Claimed], running: Iterable[Claimed]) -> bool:
+        """Takes the limits from the catalog when that has changed, and counts anew; whether it had."""
+        if self._version == self._catalog.version:
+            return False
+        self._version = self._catalog.version
+        jobs, queues = self._catalog.jobs, self._catalog.queues
+        self._jobs = dict.fromkeys(jobs, UNLIMITED)
+        limits = {name: job.policies.concurrency for name, job in jobs.items()}
+        self._by_job = {name: limit for name, limit in limits.items() if limit is not None}
+        self._by_queue = {name: queue.concurrency for name, queue in queues.items() if queue.concurrency is not None}
+        self.are_set = bool(self._by_job or self._by_queue)
+        self._claimed.clear()
+        self._running.clear()
+        for run in ready:
+            self.claimed(run)
+        for run in running:
+            self.claimed(run)
+            self.started(run)
+        return True
 
     def rooms(self) -> tuple[dict[str, int], dict[str, int]]:
         """Job -> room and queue -> room for the next claim: free slots plus one such batch."""
-        self._refresh()
         jobs = self._jobs
         if self._by_job:
             jobs = dict(jobs)
@@ -42,14 +62,6 @@ class Limits:
             queue: max(0, 2 * limit - self._claimed.get(("queue", queue), 0)) for queue, limit in self._by_queue.items()
         }
         return jobs, queues
-
-    @property
-    def are_set(self) -> bool:
-        self._refresh()
-        return bool(self._by_job or self._by_queue)
-
-    def limited(self, run: Claimed) -> bool:
-        return run.job in self._by_job or run.queue in self._by_queue
 
     def may_start(self, run: Claimed) -> bool:
         return self._running.get(("job", run.job), 0) < self._by_job.get(run.job, UNLIMITED) and self._running.get(
@@ -69,28 +81,10 @@ class Limits:
     def given_back(self, run: Claimed) -> None:
         self._count(self._claimed, run, -1)
 
-    def holders(self) -> dict[tuple[str, str], int]:
-        """("job" or "queue", name) -> how many run there now."""
-        return {key: count for key, count in self._running.items() if count}
-
     def _count(self, counts: dict[tuple[str, str], int], run: Claimed, by: int) -> None:
-        # Counted for every job and queue once a limit exists anywhere, so that one set later starts from the truth.
-        for key in (("job", run.job), ("queue", run.queue)):
-            counts[key] = counts.get(key, 0) + by
-
-    def _refresh(self) -> None:
-        if self._version == self._catalog.version:
-            return
-        self._version = self._catalog.version
-        self._jobs = dict.fromkeys(self._catalog.jobs, UNLIMITED)
-        self._by_job = {
-            name: job.policies.concurrency
-            for name, job in self._catalog.jobs.items()
-            if job.policies.concurrency is not None
-        }
-        self._by_queue = {
-            name: queue.concurrency for name, queue in self._catalog.queues.items() if queue.concurrency is not None
-        }
+        if self.are_set:
+            for key in (("job", run.job), ("queue", run.queue)):
+                counts[key] = counts.get(key, 0) + by
 
 
 class ReadyQueue:
@@ -105,23 +99,31 @@ class ReadyQueue:
     def __len__(self) -> int:
         return len(self._heap) + self._aside_count
 
+    def refresh_limits(self, running: Iterable[Claimed]) -> None:
+        """To be called before a claim: if the limits have changed, whatever stands aside may try again."""
+        if self._limits.refresh((entry[2] for entry in self._entries()), running):
+            for lane in self._aside.values():
+                for entry in lane:
+                    heappush(self._heap, entry)
+            self._aside, self._aside_count = {}, 0
+
     def push(self, runs: Iterable[Claimed]) -> None:
+        counts = self._limits.are_set
         for run in runs:
-            self._limits.claimed(run)
+            if counts:
+                self._limits.claimed(run)
             heappush(self._heap, (run.urgency, run.id, run))
 
     def pop(self) -> Claimed | None:
         """The most urgent run that may start now, counted as started; None when there is none."""
         heap = self._heap
-        limits = self._limits
+        if not self._limits.are_set:
+            return heappop(heap)[2] if heap else None
         while heap:
             entry = heappop(heap)
             run = entry[2]
-            if not limits.limited(run):
-                limits.started(run)
-                return run
-            if limits.may_start(run):
-                limits.started(run)
+            if self._limits.may_start(run):
+                self._limits.started(run)
                 return run
             heappush(self._aside.setdefault((run.queue, run.job), []), entry)
             self._aside_count += 1
@@ -129,6 +131,8 @@ class ReadyQueue:
 
     def ended(self, run: Claimed) -> None:
         """A slot came free: the head of each lane that shares the run's queue or job may try again."""
+        if not self._limits.are_set:
+            return
         self._limits.ended(run)
         if self._aside_count:
             for lane in [lane for lane in self._aside if lane[0] == run.queue or lane[1] == run.job]:
@@ -140,23 +144,19 @@ class ReadyQueue:
 
     def worst(self) -> float | None:
         """The largest urgency held, None when empty."""
-        entries = [*self._heap, *(entry for lane in self._aside.values() for entry in lane)]
-        return max(entry[0] for entry in entries) if entries else None
+        return max((entry[0] for entry in self._entries()), default=None)
 
     def take(self, which: Callable[[Claimed], bool]) -> list[Claimed]:
         """Takes out the runs for which ``which`` holds, to be given back to the store."""
-        every = [*self._heap, *(entry for lane in self._aside.values() for entry in lane)]
+        every = self._entries()
         taken = [entry[2] for entry in every if which(entry[2])]
         if taken:
-            self._heap = sorted(entry for entry in every if not which(entry[2]))
+            gone = {run.id for run in taken}
+            self._heap = sorted(entry for entry in every if entry[1] not in gone)
             self._aside, self._aside_count = {}, 0
             for run in taken:
                 self._limits.given_back(run)
         return taken
 
-    def free_all(self) -> None:
-        """Limits have changed: whatever stands aside may try again."""
-        for lane in self._aside.values():
-            for entry in lane:
-                heappush(self._heap, entry)
-        self._aside, self._aside_count = {}, 0
+    def _entries(self) -> list[_Entry]:
+        return [*self._heap, *(entry for lane in self._aside.values() for entry in lane)]

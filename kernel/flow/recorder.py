@@ -9,9 +9,11 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from kernel.contracts.clock import sleep
+from kernel.contracts.store import RunQuery
 from kernel.model.errors import StoreError, StoreFullError
 from kernel.model.events import (
     Event,
@@ -45,6 +47,7 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 _BATCH = 2_000
 _LONGEST_WAIT = 5.0
+_LOOK_AGAIN = 1.0
 
 
 class Finished(NamedTuple):
@@ -84,7 +87,8 @@ class Gatherer(Generic[Item, Answer]):
             self._task = None
 
     async def _write_batch(self) -> None:
-        size, batch = 0, []
+        size = 0
+        batch: list[tuple[Sequence[Item], asyncio.Future[list[Answer]]]] = []
         while self._waiting and (not batch or size + len(self._waiting[0][0]) <= _BATCH):
             caller = self._waiting.popleft()
             if caller[1].cancelled():  # withdrawn before it was begun
@@ -119,6 +123,11 @@ def _fail(callers: list[tuple[Any, asyncio.Future[Any]]], error: Exception) -> N
     for _, future in callers:
         if not future.cancelled():
             future.set_exception(error)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class Recorder:
@@ -297,13 +306,32 @@ class Recorder:
 
     # Waiting for the end of a run
 
-    def watch(self, run_id: str) -> asyncio.Future[None]:
-        """A future that is done when this process has recorded the end of the run. Give it back by ``unwatch``."""
+    async def wait(self, run_id: str, seconds: float | None) -> Run | None:
+        """The run once it has ended, or as it is after so many seconds; None when there is no such run."""
+        deadline = None if seconds is None else self._clock.elapsed() + seconds
+        while True:
+            future = self._watch(run_id)
+            try:
+                found = await self._store.runs(RunQuery(ids=[run_id], limit=1))
+                if not found or found[0].is_final:
+                    return found[0] if found else None
+                left = _LOOK_AGAIN if deadline is None else min(deadline - self._clock.elapsed(), _LOOK_AGAIN)
+                if left <= 0:
+                    return found[0]
+                timer = self._clock.call_in(left, partial(_resolve, future))
+                try:
+                    await future
+                finally:
+                    timer.cancel()
+            finally:
+                self._unwatch(run_id, future)
+
+    def _watch(self, run_id: str) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._watchers.setdefault(run_id, []).append(future)
         return future
 
-    def unwatch(self, run_id: str, future: asyncio.Future[None]) -> None:
+    def _unwatch(self, run_id: str, future: asyncio.Future[None]) -> None:
         watchers = self._watchers.get(run_id, [])
         if future in watchers:
             watchers.remove(future)

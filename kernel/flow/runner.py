@@ -62,11 +62,11 @@ class Runner:
             except asyncio.CancelledError as error:
                 # A thread cannot be ended: it has been told by ctx.cancelled, and is awaited until it ends.
                 cancelled = error
-        result, error = future.result()
+        result, raised = future.result()
         if cancelled is not None:
             raise cancelled
-        if error is not None:
-            raise error
+        if raised is not None:
+            raise raised
         if isinstance(result, CoroutineType):
             result.close()
             raise TypeError(f"{job.name} returned a coroutine: expected `async def` for a job that awaits")
@@ -112,9 +112,7 @@ def failure_of(error: BaseException) -> Failure:
         text = "".join(traceback.format_exception(error, limit=-20, chain=True))
     except Exception:  # noqa: BLE001 - as above
         text = describe(error)
-    return Failure(
-        type(error).__name__, _clean(message)[:_MESSAGE_CHARACTERS], _clean(text)[-_TRACEBACK_CHARACTERS:]
-    )
+    return Failure(type(error).__name__, _clean(message)[:_MESSAGE_CHARACTERS], _clean(text)[-_TRACEBACK_CHARACTERS:])
 
 
 def _clean(text: str) -> str:

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import json
 import logging
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kernel.contracts.store import Look, Looked, RunQuery, Unfinished
 from kernel.flow.timers import Alarm
-from kernel.model.errors import ConfigError, RequestError, StoreError, UnknownNameError, shown
+from kernel.model.errors import ConfigError, StoreError, UnknownNameError
 from kernel.model.events import ScheduleAdded, SchedulePaused, ScheduleRemoved, ScheduleResumed
 from kernel.model.overlap import judge
-from kernel.model.run import NewRun, Run, RunExtra, RunState, urgency_of
-from kernel.model.schedule import Plan, Result, Schedule, ScheduleRow, Tick, Timing, jitter_of, make_schedule, plan
+from kernel.model.run import NewRun, RunExtra, RunState, urgency_of
+from kernel.model.schedule import Plan, Result, Schedule, ScheduleRow, Tick, Timing, jitter_of, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -151,7 +149,7 @@ class Scheduler:
         text = schedule.as_text()
         old = self._entries.get(schedule.name)
         if old is None:
-            return ScheduleRow(schedule.name, text, dynamic=False, anchor=_first_tick(schedule, now), looked_until=now)
+            return ScheduleRow(schedule.name, text, dynamic=False, anchor=schedule.first_tick(now), looked_until=now)
         if old.row.definition == text:
             return old.row
         same_grid = (old.schedule.kind, old.schedule.spec, old.schedule.anchor) == (
@@ -159,7 +157,7 @@ class Scheduler:
             schedule.spec,
             schedule.anchor,
         )
-        anchor = old.row.anchor if same_grid else _first_tick(schedule, now)
+        anchor = old.row.anchor if same_grid else schedule.first_tick(now)
         return ScheduleRow(schedule.name, text, False, anchor, max(now, old.row.looked_until), old.row.paused)
 
     def _is_news(self, row: ScheduleRow) -> bool:
@@ -178,7 +176,9 @@ class Scheduler:
 
     async def _start_after(self, entries: Sequence[Entry], now: float) -> None:
         """``@after`` ticks once in the life of a kernel."""
-        fresh = [entry for entry in entries if entry.schedule.kind == "after" and entry.row.name not in self._started_after]
+        fresh = [
+            entry for entry in entries if entry.schedule.kind == "after" and entry.row.name not in self._started_after
+        ]
         if not fresh:
             return
         plans = {}
@@ -287,7 +287,9 @@ class Scheduler:
             policies = job.policies
             due = tick + jitter_of(schedule, tick)
             expires = None if policies.expires_seconds is None else due + policies.expires_seconds
-            extra = RunExtra(expires, None, policies.tags, schedule.name, tick, found.folded if tick == found.runs[-1] else 0)
+            extra = RunExtra(
+                expires, None, policies.tags, schedule.name, tick, found.folded if tick == found.runs[-1] else 0
+            )
             state = RunState.SCHEDULED if due > now else RunState.QUEUED
             runs.append(
                 NewRun(
@@ -391,38 +393,16 @@ class Scheduler:
 
     # By hand
 
-    async def add(self, name: str, job: str, *, payload: dict[str, Any] | None = None, **options: Any) -> ScheduleRow:
-        """Adds a schedule that is kept in the store: exactly one of cron= and every=, and options as of a decorator."""
-        kinds = [kind for kind in ("cron", "every") if options.get(kind) is not None]
-        if not isinstance(name, str) or not 0 < len(name) <= 100 or not name.isprintable():
-            raise RequestError(f"{shown(name)} is no name of a schedule: expected 1 to 100 printable characters")
-        if len(kinds) != 1:
-            raise RequestError(f"schedule {name}: expected one of cron= and every=")
-        if name in self._entries:
-            raise RequestError(f'there is a schedule named "{name}" already: remove it first, or choose another name')
-        checked = self._intake.prepare(job, payload or {}, {}, "", 0.0)
-        spec = options.pop(kinds[0])
-        try:
-            schedule = make_schedule(name, job, kinds[0], spec, **options)  # type: ignore[arg-type] # one of the two
-        except ConfigError as error:
-            raise RequestError(f"schedule {name}: {error}") from None
-        now = self._clock.now()
-        text = replace(schedule, payload=checked.payload).as_text()
-        row = ScheduleRow(name, text, dynamic=True, anchor=_first_tick(schedule, now), looked_until=now)
+    async def add(self, row: ScheduleRow) -> None:
+        """Takes a checked row of a schedule that is kept in the store."""
         await self._store.put_schedules([row])
         self._put(row)
         self._arm()
-        self._bus.publish(ScheduleAdded(now, name))
-        return row
+        self._bus.publish(ScheduleAdded(self._clock.now(), row.name))
 
     async def remove(self, name: str) -> None:
-        """Removes one that was added while running; those of plugins follow their code."""
-        entry = self._entry(name)
-        if not entry.row.dynamic:
-            raise RequestError(
-                f'the schedule "{name}" is declared by the plugin {entry.schedule.plugin}: pause it, or remove it there'
-            )
-        await self.look()
+        """Ticks up to now still count."""
+        await self._look_now(self._entry(name))
         await self._forget([name])
         self._arm()
 
@@ -446,17 +426,6 @@ class Scheduler:
         """Ticks up to now go by what holds until now."""
         async with self._looking:
             await self._look_at([entry], self._clock.now())
-
-    async def trigger(self, name: str) -> Run:
-        """Runs the schedule's job now, with its payload, beside its ticks."""
-        schedule = self._entry(name).schedule
-        job = self._catalog.job(schedule.job)
-        now = self._clock.now()
-        run = self._intake.prepare(schedule.job, json.loads(schedule.payload), {}, self._intake.ids.one(), now)
-        extra = run.extra or RunExtra(tags=job.policies.tags)
-        run = run._replace(extra=extra._replace(schedule=name))
-        await self._recorder.enqueue((run,), {run.queue: self._catalog.queue(run.queue).max_waiting})
-        return Run(*run)
 
     def _entry(self, name: str) -> Entry:
         entry = self._entries.get(name)
@@ -498,7 +467,3 @@ class Scheduler:
                 if not runs or runs[0].finished is not None:
                     ended = runs[0].finished if runs and runs[0].finished is not None else self._clock.now()
                     await self._reanchor(entry, max(ended, entry.row.looked_until - entry.schedule.interval))
-
-
-def _first_tick(schedule: Schedule, now: float) -> float:
-    return now + schedule.interval if schedule.kind == "every" else now

@@ -45,6 +45,7 @@ class ThreadPool:
     def _serve(self, inbox: SimpleQueue[Any]) -> None:
         while (work := inbox.get()) is not None:
             function, future, loop = work
+            result: Result
             try:
                 result = (function(), None)
             except BaseException as error:  # noqa: BLE001 - whatever a job raises is its outcome

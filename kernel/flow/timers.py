@@ -16,7 +16,7 @@ import aiocron
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kernel.contracts.clock import Clock
+    from kernel.contracts.clock import Clock, Timer
 
 
 class Alarm(aiocron.Cron):  # type: ignore[misc] # aiocron has no types
@@ -33,7 +33,7 @@ class Alarm(aiocron.Cron):  # type: ignore[misc] # aiocron has no types
         self.stop()
         self.due = due
         if due is not None:
-            self.handle = self._clock.call_in(self.get_next(), self.call_next)
+            self.handle: Timer | None = self._clock.call_in(self.get_next(), self.call_next)
 
     def rearm(self) -> None:
         """The wall clock may have moved against elapsed time: waits anew for the same instant."""

@@ -111,6 +111,11 @@ class WorkerPool:
     def stuck(self) -> dict[str, Worker]:
         return self._stuck
 
+    def running(self) -> list[Claimed]:
+        """The runs whose attempts go on, stuck ones too."""
+        workers = [*self._busy.values(), *self._stuck.values()]
+        return [worker.run for worker in workers if worker.run is not None]
+
     def wake(self) -> None:
         """Runs are ready: as many workers as there are runs get up, and new ones come while there are slots."""
         wanted = len(self._ready)
@@ -294,5 +299,3 @@ class WorkerPool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self.wake()
-
-

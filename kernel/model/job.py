@@ -17,20 +17,27 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}", re.ASCII)
 """What a job, queue, plugin or schedule of a plugin may be called; a full job name joins two by a dot."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, init=False)
 class Keep:
-    """How long finished runs stay in the store (seconds), and how many of a job at the most."""
+    """How long finished runs stay in the store: completed ones, failed (cancelled, expired) ones, and the most of both.
 
-    completed_seconds: float = 24 * 3600.0
-    failed_seconds: float = 7 * 24 * 3600.0
-    count: int = 10_000
+    ``count`` is the most of one job; ``Keep(completed="1d", failed="7d", count=10_000)`` are the defaults.
+    """
 
+    completed_seconds: float
+    failed_seconds: float
+    count: int
 
-def keep(*, completed: Duration = "24h", failed: Duration = "7d", count: int = 10_000) -> Keep:
-    """Retention of a job's finished runs: completed ones, failed (and cancelled, expired) ones, and the most of both."""
-    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-        raise ConfigError(f"Keep(count={shown(count)}): expected a whole number, 0 or more")
-    return Keep(seconds(completed, zero=True), seconds(failed, zero=True), count)
+    def __init__(self, *, completed: Duration = "24h", failed: Duration = "7d", count: int = 10_000) -> None:
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            raise ConfigError(f"Keep(count={shown(count)}): expected a whole number, 0 or more")
+        object.__setattr__(self, "completed_seconds", seconds(completed, zero=True))
+        object.__setattr__(self, "failed_seconds", seconds(failed, zero=True))
+        object.__setattr__(self, "count", count)
+
+    def as_json(self) -> dict[str, float]:
+        """The arguments that make it again."""
+        return {"completed": self.completed_seconds, "failed": self.failed_seconds, "count": self.count}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,7 @@ def _check_keep(value: object) -> Keep:
     if isinstance(value, Keep):
         return value
     if isinstance(value, dict) and value.keys() <= {"completed", "failed", "count"}:
-        return keep(**value)
+        return Keep(**value)
     raise ConfigError(f'{shown(value)}: expected Keep(completed="1d", failed="7d", count=10_000) or a table of these')
 
 

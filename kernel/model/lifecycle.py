@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 def settle(run: Claimed, outcome: Outcome, retry: Retry, now: float, spread: float) -> Change:
     """The change that ``outcome`` makes to ``run``; ``now`` in epoch seconds, ``spread`` in [0, 1) for the jitter."""
+    if type(outcome) is Completed:  # nearly all of them: before the patterns, which take longer
+        text = json.dumps(outcome.notes) if outcome.notes else None
+        return _end(run, RunState.COMPLETED, now, result=outcome.result, notes=text)
     match outcome:
-        case Completed(result, notes):
-            text = json.dumps(notes) if notes else None
-            return _end(run, RunState.COMPLETED, now, result=result, notes=text)
         case Cancelled(reason):
             return _end(run, RunState.CANCELLED, now, reason=reason)
         case Snoozed(wait):
@@ -37,6 +37,8 @@ def settle(run: Claimed, outcome: Outcome, retry: Retry, now: float, spread: flo
             return _again(run, RunState.QUEUED, run.due, reason=reason)._replace(attempt=run.attempt - 1)
         case Failed():
             return _after_failure(run, outcome, retry, now, spread)
+        case _:
+            raise TypeError(f"{outcome!r} is no outcome")
 
 
 def _after_failure(run: Claimed, failed: Failed, retry: Retry, now: float, spread: float) -> Change:

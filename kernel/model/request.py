@@ -37,8 +37,10 @@ def make_run(run_id: str, job: str, policies: Policies, text: str, options: dict
         return NewRun(run_id, job, policies.queue, priority, text, RunState.QUEUED, now, now, urgency_of(now, priority))
     unknown = options.keys() - set(OPTIONS)
     if unknown:
-        name = sorted(unknown)[0]
-        raise RequestError(f"enqueue: no option named {shown(name)}; expected {', '.join(OPTIONS)}.{nearest(name, OPTIONS)}")
+        name = min(unknown)
+        raise RequestError(
+            f"enqueue: no option named {shown(name)}; expected {', '.join(OPTIONS)}.{nearest(name, OPTIONS)}"
+        )
     try:
         priority = check_priority(options["priority"]) if options.get("priority") is not None else policies.priority
         queue = check_name("queue", options["queue"]) if options.get("queue") is not None else policies.queue
@@ -75,7 +77,9 @@ def _extra(policies: Policies, options: dict[str, Any], due: float) -> RunExtra 
     if options.get("expires") is not None:
         expires = seconds(options["expires"])
     unique = options.get("unique")
-    if unique is not None and not (isinstance(unique, str) and 0 < len(unique) <= _LONGEST_KEY and unique.isprintable()):
+    if unique is not None and not (
+        isinstance(unique, str) and 0 < len(unique) <= _LONGEST_KEY and unique.isprintable()
+    ):
         raise ConfigError(f"unique: {shown(unique)}: expected printable text of 1 to {_LONGEST_KEY} characters")
     tags = policies.tags
     if options.get("tags") is not None:

@@ -54,6 +54,10 @@ class Schedule:
         """Seconds between two ticks of ``every``, or the delay of ``after``."""
         return float(self.spec)
 
+    def first_tick(self, now: float) -> float:
+        """The anchor of a schedule that begins ``now``: ``every`` ticks first after one interval."""
+        return now + self.interval if self.kind == "every" else now
+
     def describe(self) -> str:
         """The schedule in words, as in a list of schedules."""
         if self.kind == "cron":
@@ -93,7 +97,7 @@ class Tick(NamedTuple):
     schedule: str
     first: float
     last: float
-    count: int
+    count: int  # type: ignore[assignment] # hides tuple.count, which nobody asks of a ledger line
     result: str
     reason: str | None = None
     run: str | None = None
@@ -118,10 +122,10 @@ class Timing:
         self._anchor = anchor
         self._start = schedule.start
         self._end = schedule.end
+        self._zone = zone_of(schedule.timezone)
         self._cron: CronExpression | None = None
         if schedule.kind == "cron":
             self._cron = CronExpression.parse(schedule.spec, name=schedule.name)
-            self._zone = zone_of(schedule.timezone)
         else:
             self._interval = schedule.interval
 

@@ -1,6 +1,6 @@
 """The product's due instants against the brute-force reference: at random, and at each change of each zone's clocks.
 
-A drawn example holds twenty comparisons, for drawing takes longer than comparing: 24,000 comparisons in all.
+A drawn example holds twenty comparisons, for drawing takes longer than comparing: 26,000 comparisons in all.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kernel.model.errors import ConfigError
 from tests.unit.model.cron_reference import day_fits, due_between, parsed
 
 ZONES = sorted(available_timezones())
-FIRST, LAST = 946_684_800, 2_145_916_800  # 2000 to 2037
+FIRST, LAST, YEAR_2100 = 946_684_800, 2_145_916_800, 4_102_444_800  # FIRST to LAST: 2000 to 2037
 HOUR = 3600
 DAY = 86_400
 
@@ -63,12 +63,107 @@ def all_changes() -> list[tuple[Change, str]]:
     return sorted({change: name for name in ZONES for change in changes_of(name)}.items())
 
 
-def entries(low: int, high: int) -> st.SearchStrategy[str]:
-    """One entry of a field: a value, a range, or either with a step."""
-    pairs = st.tuples(st.integers(low, high), st.integers(low, high)).map(sorted)
-    steps = st.integers(2, high - low)
+def fields(low: int, high: int, *more: str) -> st.SearchStrategy[str]:
+    """A star, a star with a step, one of ``more``, or a list of values and ranges, some with a step."""
+    pairs = st.tuples(st.integers(low, high), st.integers(low, high)).map(lambda pair: "{}-{}".format(*sorted(pair)))
+    starts = st.one_of(st.integers(low, high).map(str), pairs)
+    steps = st.one_of(st.just(""), st.integers(1, high).map(lambda step: f"/{step}"))
+    entries = st.tuples(starts, steps).map("".join)
+    lists = st.lists(entries, min_size=1, max_size=3).map(",".join)
     return st.one_of(
-        st.integers(low, high).map(str),
-        pairs.map(lambda pair: f"{pair[0]}-{pair[1]}" if pair[0] < pair[1] else str(pair[0])),
-        st.tuples(pairs, steps).map(lambda p: f"{p[0][0]}-{p[0][1] + (p[0][0] == p[0][1] < high)}/{p[1]}"),
+        st.just("*"), st.integers(1, high).map(lambda step: f"*/{step}"), lists, st.sampled_from(more or "*")
+    )
+
+
+TEXTS = st.tuples(
+    st.sampled_from(("", "", "", "0 ", "30 ", "0,59 ", "*/20 ", "5-9 ", "* ")),
+    st.one_of(st.just("0-59/7"), fields(0, 59, "0", "30")),
+    st.one_of(st.just("0-23"), fields(0, 23, "0", "2")),
+    st.one_of(st.just("*"), st.just("1-31"), fields(1, 31, "L", "LW", "13,L")),
+    st.one_of(st.just("*"), st.just("*"), fields(1, 12, "JAN-MAR", "jul,OCT")),
+    st.one_of(st.just("*"), st.just("*"), fields(0, 7, "5L", "FRI#2", "0#1,7#5", "mon-fri", "SUN")),
+).map(lambda drawn: drawn[0] + " ".join(drawn[1:]))
+
+NEAR_CHANGES = st.tuples(st.integers(0, 2**20), st.integers(-12_000, 6_000))
+ANYWHERE = st.tuples(st.sampled_from(ZONES), st.integers(0, 2**20), st.integers(0, 4000))
+
+
+def span_of(text: str) -> int:
+    """Seconds in which some twenty ticks are to be expected, on days that have any; seldom less than three hours."""
+    times = parsed(text).times_a_day
+    return max(120 if times > 3000 else 3 * HOUR, min(40 * DAY, 20 * DAY // times))
+
+
+def expression_of(text: str) -> CronExpression | None:
+    """None for what never fires, which the reference confirms by looking at each day of 28 years."""
+    try:
+        return CronExpression.parse(text)
+    except ConfigError:
+        start, plain = date(2000, 1, 1), parsed(text)
+        assert not any(day_fits(plain, start + timedelta(days=day)) for day in range(28 * 366)), text
+        return None
+
+
+def compare(expression: CronExpression, name: str, after: float, until: float) -> list[int]:
+    zone = ZoneInfo(name)
+
+    expected = due_between(expression.text, zone, after, until)
+
+    assert list(expression.ticks_between(after, until, zone)) == expected, (expression.text, name, after)
+    return expected
+
+
+@pytest.mark.timeout(240)
+@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(text=TEXTS, places=st.lists(NEAR_CHANGES, min_size=20, max_size=20))
+def test_any_expression_around_any_change_of_clocks_is_due_as_the_reference_says(
+    text: str, places: list[tuple[int, int]]
+) -> None:
+    if (expression := expression_of(text)) is None:
+        return
+
+    for which, distance in places:
+        change, name = all_changes()[which % len(all_changes())]
+        start = change.at + distance + which % 4 / 4
+        compare(expression, name, start, start + span_of(text))
+
+
+@pytest.mark.timeout(240)
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(text=TEXTS, places=st.lists(ANYWHERE, min_size=20, max_size=20))
+def test_any_expression_at_any_instant_up_to_2100_in_any_zone_is_due_as_the_reference_says(
+    text: str, places: list[tuple[str, int, int]]
+) -> None:
+    if (expression := expression_of(text)) is None:
+        return
+
+    for name, part, more in places:
+        start = FIRST + (YEAR_2100 - FIRST) * part / 2**20 + more
+        compare(expression, name, start, start + span_of(text))
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("text", [*FIXED, *FOLLOWING])
+def test_at_every_change_of_clocks_from_2000_to_2037_it_is_due_as_the_reference_says(text: str) -> None:
+    expression = CronExpression.parse(text)
+
+    for change, name in all_changes():
+        until = change.at + 4 * HOUR
+        due = compare(expression, name, change.at - 4 * HOUR, until)
+
+        for start in starts_around(change):
+            found = list(expression.ticks_between(start, until, ZoneInfo(name)))
+            assert found == [tick for tick in due if tick > start], (name, start)
+
+
+def starts_around(change: Change) -> tuple[float, ...]:
+    """Just before the change and on it, and inside of what it repeats."""
+    repeated = max(0, change.before - change.after)
+    return (
+        change.at - 1,
+        change.at - 0.5,
+        change.at,
+        change.at + repeated / 3,
+        change.at + repeated - 1,
+        change.at + repeated,
     )

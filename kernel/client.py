@@ -1,0 +1,99 @@
+"""Enqueues from another process, a web application say, without running jobs or importing plugin code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from kernel.contracts.clock import SystemClock
+from kernel.control import Control
+from kernel.flow.catalog import Catalog
+from kernel.flow.event_bus import EventBus
+from kernel.flow.intake import Intake
+from kernel.flow.recorder import Recorder
+from kernel.model.duration import Duration, seconds
+from kernel.model.errors import RequestError, UnknownNameError
+from kernel.model.queue import Queue
+from kernel.plugin_host import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from kernel.contracts.store import Store
+    from kernel.model.run import Run
+
+
+class Client:
+    """``async with Client("sqlite:////srv/app/var/mainspring.db") as client: await client.enqueue(…)``.
+
+    Jobs are known by what kernels have announced in the store, so one must have run on it before. Payloads are checked
+    against the announced JSON Schema; what only the job's code can check fails the run's first attempt.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._store: Store | None = None
+
+    async def __aenter__(self) -> Self:
+        """Opens the store; ConfigError when it cannot be used, StoreError when trying again may help."""
+        self._clock = SystemClock()
+        self._catalog = Catalog()
+        store = await open_store(self._url)
+        await store.open(None)
+        self._store = store
+        bus = EventBus(self._clock)
+        self._recorder = Recorder(store, bus, self._clock)
+        self._intake = Intake(self._catalog, self._recorder, store, self._clock)
+        store.on_change(self._recorder.wake_all)
+        self.control = Control(
+            store=store, catalog=self._catalog, intake=self._intake, recorder=self._recorder, clock=self._clock
+        )
+        await self._learn()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if self._store is not None:
+            store, self._store = self._store, None
+            await self._recorder.drain()
+            await store.close()
+
+    async def enqueue(self, job: str, payload: dict[str, Any] | None = None, **options: Any) -> Run:
+        """The accepted run; when this returns it survives a crash. Options: priority, delay, at, queue, unique, expires, tags.
+
+        RequestError (UnknownNameError, PayloadError) when the wish is wrong, StoreError when it was not written.
+        """
+        await self._know([job])
+        return await self._intake.enqueue(job, payload, **options)
+
+    async def enqueue_many(self, requests: Iterable[tuple[Any, ...]]) -> list[Run]:
+        """All of (job, payload) or (job, payload, options), or none of them, in one round trip."""
+        wishes = list(requests)
+        await self._know({wish[0] for wish in wishes if wish and isinstance(wish[0], str)})
+        return await self._intake.enqueue_many(wishes)
+
+    async def wait(self, run_id: str, timeout: Duration | None = None) -> Run:
+        """The run once it has ended. TimeoutError when the time is over before."""
+        return await wait_for(self._recorder, run_id, timeout)
+
+    async def _know(self, jobs: Iterable[str]) -> None:
+        if any(job not in self._catalog.jobs for job in jobs):
+            await self._learn()
+            if not self._catalog.jobs:
+                raise RequestError("no kernel has announced its jobs in this store yet: start one by `mainspring run`")
+
+    async def _learn(self) -> None:
+        await self.control.learn()
+        limits = await self.control.queue_limits()
+        self._catalog.set_queues(Queue(name, *limit) for name, limit in limits.items())
+
+
+async def wait_for(recorder: Recorder, run_id: str, timeout: Duration | None) -> Run:
+    """The run once it has ended; UnknownNameError when there is none, TimeoutError when the time is over before."""
+    run = await recorder.wait(run_id, None if timeout is None else seconds(timeout, zero=True))
+    if run is None:
+        raise UnknownNameError("run", run_id)
+    if not run.is_final:
+        raise TimeoutError(f"run {run_id} of {run.job} is {run.state} after {timeout}")
+    return run

@@ -1,0 +1,195 @@
+"""Puts the steps together, and starts and stops them in the order in which nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from kernel.contracts.clock import sleep
+from kernel.flow.catalog import Catalog
+from kernel.flow.claimer import Claimer
+from kernel.flow.context import Context
+from kernel.flow.event_bus import EventBus
+from kernel.flow.intake import Intake
+from kernel.flow.pruner import Pruner
+from kernel.flow.ready_queue import Limits, ReadyQueue
+from kernel.flow.recorder import Recorder
+from kernel.flow.runner import Runner
+from kernel.flow.scheduler import Scheduler
+from kernel.flow.threads import ThreadPool
+from kernel.flow.watch import Watch
+from kernel.flow.worker_pool import Asked, WorkerPool
+from kernel.model.errors import StoreError
+from kernel.model.events import Notified
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from kernel.contracts.clock import Clock
+    from kernel.contracts.store import Store
+    from kernel.model.run import Run
+    from kernel.model.schedule import Schedule
+
+log = logging.getLogger(__name__)
+
+CANCEL_SECONDS = 2.0
+
+
+class Engine:
+    """The flow of runs over one open store."""
+
+    def __init__(
+        self,
+        *,
+        kernel_id: str,
+        store: Store,
+        catalog: Catalog,
+        bus: EventBus,
+        clock: Clock,
+        concurrency: int,
+        why_unknown: Callable[[Schedule], str],
+    ) -> None:
+        self.store = store
+        self.catalog = catalog
+        self.bus = bus
+        self._clock = clock
+        self.recorder = Recorder(store, bus, clock)
+        self.intake = Intake(catalog, self.recorder, store, clock)
+        self.limits = Limits(catalog)
+        self.ready = ReadyQueue(self.limits)
+        self._threads = ThreadPool()
+        self.pool = WorkerPool(
+            ready=self.ready,
+            runner=Runner(self._threads),
+            recorder=self.recorder,
+            catalog=catalog,
+            clock=clock,
+            services=self,
+            concurrency=concurrency,
+        )
+        self.claimer = Claimer(
+            kernel_id,
+            ready=self.ready,
+            limits=self.limits,
+            recorder=self.recorder,
+            clock=clock,
+            concurrency=concurrency,
+            free_slots=lambda: self.pool.free_slots,
+            wake_workers=self.pool.wake,
+            running=self.pool.running,
+        )
+        self.scheduler = Scheduler(
+            store=store,
+            recorder=self.recorder,
+            intake=self.intake,
+            catalog=catalog,
+            bus=bus,
+            clock=clock,
+            why_unknown=why_unknown,
+        )
+        self.watch = Watch(
+            kernel_id,
+            store=store,
+            scheduler=self.scheduler,
+            claimer=self.claimer,
+            pool=self.pool,
+            recorder=self.recorder,
+            bus=bus,
+            clock=clock,
+        )
+        self._pruner = Pruner(store, catalog, clock)
+        self.recorder.on_new_work = self.claimer.new_work
+        self.recorder.on_schedule_run_ended = self.scheduler.run_ended
+        self.pool.on_hungry = self.claimer.hungry
+        self.pool.hungry_below = lambda: self.claimer.is_hungry_below
+
+    # What a job may ask for
+
+    async def enqueue(self, job: str, payload: dict[str, Any] | None = None, **options: Any) -> Run:
+        return await self.intake.enqueue(job, payload, **options)
+
+    def notify(self, level: str, text: str, context: Context, details: dict[str, Any]) -> None:
+        """An event for plugins, and a line in the log."""
+        run = context.run
+        say = log.error if level == "error" else log.info
+        extra = {"job": run.job, "run": run.id, "attempt": run.attempt, "details": details}
+        say("%s: %s%s", run.job, text, "".join(f" {key}={value}" for key, value in details.items()), extra=extra)
+        if self.bus.wants(Notified):
+            self.bus.publish(Notified(self._clock.now(), level, text, run.job, run.id, run.attempt, details))
+
+    # Life
+
+    async def start(self, schedules: Sequence[Schedule], known_plugins: Iterable[str]) -> None:
+        await self.watch.start()
+        await self.claimer.start()
+        await self.scheduler.start(schedules, known_plugins)
+        await self.scheduler.recover_finish_anchors()
+        await self._pruner.start()
+
+    def hurry(self, reason: str) -> None:
+        """Cancels what still runs instead of waiting for it: the second signal, or the end of the grace."""
+        self.pool.ask_all(Asked("shutdown", reason))
+
+    async def stop(self, grace_seconds: float) -> bool:
+        """Timers, claiming, drain, cancel, close, in this order. True when everything ended within the grace."""
+        await self._quietly(self._pruner.stop())
+        await self._quietly(self.scheduler.stop())
+        await self._quietly(self.claimer.stop())
+        await self._quietly(self.watch.stop())
+        self.claimer.release(lambda _run: True, "the kernel stops")
+        is_drained = await self._idle_within(grace_seconds)
+        if not is_drained:
+            self.hurry("the kernel stops")
+            is_idle = await self._idle_within(CANCEL_SECONDS)
+            if not is_idle:
+                names = sorted({worker.run.job for worker in self.pool.busy.values() if worker.run is not None})
+                log.warning(
+                    "attempts of %s did not end; their runs are queued again at the next start", ", ".join(names)
+                )
+        await self.pool.close()
+        self._threads.close()
+        await self._write_what_is_left()
+        return is_drained and not self.pool.stuck
+
+    async def drain_plugin(self, plugin: str, grace_seconds: float) -> None:
+        """No run of the plugin goes on after this: not begun ones go back, running ones get the grace, then are cut short."""
+        jobs = {name for name, job in self.catalog.jobs.items() if job.plugin == plugin}
+        reason = f"plugin {plugin} is off"
+        self.catalog.remove(plugin, reason)
+        self.claimer.release(lambda run: run.job in jobs, reason)
+        if not await self._ended_within(jobs, grace_seconds):
+            self.pool.ask_all(Asked("shutdown", reason), lambda run: run.job in jobs)
+            await self._ended_within(jobs, CANCEL_SECONDS)
+
+    async def _ended_within(self, jobs: set[str], seconds: float) -> bool:
+        """Whether no attempt of these jobs holds a slot any more, looking every 20 ms for so long."""
+        deadline = self._clock.elapsed() + seconds
+        while any(worker.run is not None and worker.run.job in jobs for worker in self.pool.busy.values()):
+            if self._clock.elapsed() >= deadline:
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
+    async def _idle_within(self, seconds: float) -> bool:
+        idle = asyncio.create_task(self.pool.idle())
+        over = asyncio.create_task(sleep(self._clock, seconds))
+        await asyncio.wait({idle, over}, return_when=asyncio.FIRST_COMPLETED)
+        idle_in_time = idle.done()
+        for task in (idle, over):
+            task.cancel()
+        await asyncio.wait({idle, over})
+        return idle_in_time
+
+    async def _write_what_is_left(self) -> None:
+        try:
+            async with asyncio.timeout(10.0):
+                await self.recorder.drain()
+        except TimeoutError:
+            log.exception("%d outcomes could not be written; their runs will be run again", self.recorder.unwritten)
+
+    async def _quietly(self, stopping: Any) -> None:
+        try:
+            await stopping
+        except StoreError as error:
+            log.warning("while stopping: %s", error)

@@ -1,0 +1,328 @@
+"""The kernel: wires plugins, configuration and the engine together; the work is done by those."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import platform
+import uuid
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from kernel.client import wait_for
+from kernel.config import Config, load_config
+from kernel.config_changes import Changes, diff
+from kernel.contracts.clock import SystemClock
+from kernel.contracts.service import Periodic
+from kernel.contracts.store import Announced, KernelRow
+from kernel.control import Control
+from kernel.control_socket import SocketServer
+from kernel.flow.catalog import Catalog
+from kernel.flow.engine import Engine
+from kernel.flow.event_bus import EventBus
+from kernel.model.announcement import describe_job
+from kernel.model.events import (
+    ConfigReloaded,
+    ConfigRejected,
+    KernelStarted,
+    KernelStopping,
+    PluginBroken,
+    PluginDisabled,
+    PluginEnabled,
+)
+from kernel.model.errors import ConfigError
+from kernel.model.queue import Queue
+from kernel.plugin_host import PluginHost, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from kernel.contracts.clock import Clock
+    from kernel.contracts.store import Store
+    from kernel.flow.event_bus import Subscription
+    from kernel.model.duration import Duration
+    from kernel.model.job import Job
+    from kernel.plugin_host import Listener
+    from kernel.model.run import Run
+    from kernel.model.schedule import Schedule
+
+log = logging.getLogger(__name__)
+
+_WATCH_SECONDS = 1.0
+
+
+class Schedules:
+    """``kernel.schedules``: schedules that are added while the kernel runs, kept in the store; and a hand on all of them."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    async def add(
+        self, name: str, job: str, *, payload: dict[str, Any] | None = None, **options: Any
+    ) -> dict[str, Any]:
+        """Adds one: exactly one of ``cron=`` and ``every=``, and options as of a decorator. RequestError when it is wrong."""
+        return await self._control.schedules_add(name=name, job=job, payload=payload, options=options)
+
+    async def get(self, name: str) -> dict[str, Any]:
+        """The schedule as ``mainspring schedules list --json`` shows it; UnknownNameError when there is none."""
+        return await self._control.schedules_show(schedule=name)
+
+    async def list(self) -> list[dict[str, Any]]:
+        return await self._control.schedules_list()
+
+    async def pause(self, name: str) -> None:
+        """Its ticks are recorded as paused, and run nothing, until it is resumed."""
+        await self._control.schedules_pause(schedule=name)
+
+    async def resume(self, name: str) -> None:
+        await self._control.schedules_resume(schedule=name)
+
+    async def remove(self, name: str) -> None:
+        """Removes one that was added; those of plugins follow their code."""
+        await self._control.schedules_remove(schedule=name)
+
+    async def trigger(self, name: str) -> dict[str, Any]:
+        """Runs its job now, with its payload, beside its ticks; the run."""
+        return await self._control.schedules_trigger(schedule=name)
+
+
+class Kernel:
+    """A kernel on one store: ``async with Kernel.from_toml("plugins.toml") as kernel``."""
+
+    def __init__(self, config: Config, *, clock: Clock | None = None) -> None:
+        self.config = config
+        self.id = str(uuid.uuid4())
+        self.clock = clock or SystemClock()
+        self._stack = AsyncExitStack()
+        self._switching = asyncio.Lock()
+        self._subscriptions: dict[str, list[Subscription]] = {}
+        self._watched: tuple[float, int] | None = None
+
+    @classmethod
+    def from_toml(cls, path: Path | str = "plugins.toml") -> Self:
+        """A kernel by this configuration; ConfigError with everything that is wrong in it."""
+        return cls(load_config(path))
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    # Life
+
+    async def start(self) -> None:
+        """Loads plugins, opens the store, takes up the work. ConfigError or StoreError; then everything is closed again."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def _start(self) -> None:
+        config = self.config.kernel
+        self.bus = EventBus(self.clock)
+        self._stack.push_async_callback(self.bus.close)
+        config.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.host = PluginHost(mark_dir=config.run_dir / "importing", on_broken=self._plugin_broke)
+        self._stack.callback(self.host.close)
+        await self.host.load(self.config)
+        self.store = await open_store(config.store, self.host)
+        socket = config.run_dir / f"kernel-{self.id[:8]}.sock"
+        now = self.clock.now()
+        row = KernelRow(self.id, os.getpid(), platform.node(), _boot_id(), now, now, str(socket))
+        returned = await self.store.open(row)
+        self._stack.push_async_callback(self.store.close)
+        if returned:
+            log.warning("%d runs of a kernel that died are queued again", len(returned))
+        self.catalog = Catalog(self._queues())
+        self.catalog.add(self.host.jobs())
+        self.engine = Engine(
+            kernel_id=self.id,
+            store=self.store,
+            catalog=self.catalog,
+            bus=self.bus,
+            clock=self.clock,
+            concurrency=config.concurrency,
+            why_unknown=self._why_unknown,
+        )
+        self.control = Control(
+            store=self.store,
+            catalog=self.catalog,
+            intake=self.engine.intake,
+            recorder=self.engine.recorder,
+            clock=self.clock,
+            engine=self.engine,
+            kernel=self,
+        )
+        self.schedules = Schedules(self.control)
+        await self._tell_who_is_here()
+        self._subscribe(self.host.listeners())
+        await self.host.start(self)
+        await self.engine.start(self.host.schedules(), [state.name for state in self.host.states()])
+        server = SocketServer(socket, self.control, self.bus)
+        await server.start()
+        self._stack.push_async_callback(server.stop)
+        self._watched = _stamp(self.config.source.path)
+        watcher = Periodic("configuration", _WATCH_SECONDS, self._look_at_file, SystemClock())
+        await watcher.start()
+        self._stack.push_async_callback(watcher.stop)
+        self.bus.publish(KernelStarted(self.clock.now(), self.id, os.getpid()))
+
+    async def stop(self, grace: float | None = None, reason: str = "stopped") -> bool:
+        """Timers, claiming, drain (``grace`` seconds, else kernel.shutdown_grace), cancel, plugins, store, in this order.
+
+        True when every attempt ended by itself. Interrupted runs are queued again and lose no attempt.
+        """
+        self.bus.publish(KernelStopping(self.clock.now(), self.id, reason))
+        try:
+            is_drained = await self.engine.stop(self.config.kernel.shutdown_grace_seconds if grace is None else grace)
+            await self.host.stop(self)
+        finally:
+            await self._stack.aclose()
+        return is_drained
+
+    def hurry(self, reason: str) -> None:
+        """Cancels now what still runs, where ``stop`` would have waited."""
+        self.engine.hurry(reason)
+
+    # Work
+
+    async def enqueue(self, job: str, payload: dict[str, Any] | None = None, **options: Any) -> Run:
+        """The accepted run; when this returns it survives a crash. Options: priority, delay, at, queue, unique, expires, tags.
+
+        With ``unique``, while an unfinished run of the job has the key, the answer is that run. RequestError
+        (UnknownNameError, PayloadError) when the wish is wrong, StoreError when it was not written.
+        """
+        return await self.engine.intake.enqueue(job, payload, **options)
+
+    async def enqueue_many(self, requests: Iterable[tuple[Any, ...]]) -> list[Run]:
+        """All of (job, payload) or (job, payload, options), or none of them, in one round trip."""
+        return await self.engine.intake.enqueue_many(requests)
+
+    async def wait(self, run_id: str, timeout: Duration | None = None) -> Run:
+        """The run once it has ended. TimeoutError when the time is over before."""
+        return await wait_for(self.engine.recorder, run_id, timeout)
+
+    def plugin_states(self) -> list[dict[str, Any]]:
+        """Every plugin that was found: its state (enabled, off, broken), and where and why."""
+        return [state.as_json() for state in self.host.states()]
+
+    # Configuration that changes while the kernel runs
+
+    async def reload(self) -> tuple[str, ...]:
+        """Reads plugins.toml again and acts on what changed, told in lines. ConfigError: the edit is bad, nothing changed."""
+        async with self._switching:
+            try:
+                new = await asyncio.to_thread(load_config, self.config.source.path)
+                await self.host.check(new)
+            except ConfigError as error:
+                self.bus.publish(ConfigRejected(self.clock.now(), tuple(error.problems)))
+                raise
+            changes = diff(self.config, new)
+            old, self.config = self.config, new
+            if not changes:
+                return ()
+            await self._apply(changes, old)
+            lines = changes.lines()
+            self.bus.publish(ConfigReloaded(self.clock.now(), lines))
+            return lines
+
+    async def _apply(self, changes: Changes, old: Config) -> None:
+        again = (*changes.reconfigure, *changes.override)
+        for name in (*changes.disable, *again):
+            await self._switch_off(name, old.kernel.shutdown_grace_seconds)
+        for name in (*again, *changes.enable):
+            await self._switch_on(name)
+        self.catalog.set_queues(self._queues())
+        await self.engine.scheduler.refresh()
+        self.engine.claimer.wake()
+        await self._tell_who_is_here()
+
+    async def _switch_on(self, name: str) -> None:
+        await self.host.enable(name, self.config)
+        state = self.host.state(name)
+        if state.state != "enabled":
+            return
+        self.catalog.add(state.jobs)
+        self._subscribe(self.host.listeners([name]))
+        await self.host.start(self, [name])
+        await self.engine.scheduler.declare(name, state.schedules)
+        self.bus.publish(PluginEnabled(self.clock.now(), name))
+
+    async def _switch_off(self, name: str, grace: float) -> None:
+        await self.engine.scheduler.look(plugin=name)
+        await self.engine.drain_plugin(name, grace)
+        await self.host.stop(self, [name])
+        for subscription in self._subscriptions.pop(name, []):
+            await self.bus.unsubscribe(subscription)
+        await self.host.disable(name)
+        self.bus.publish(PluginDisabled(self.clock.now(), name))
+
+    async def _look_at_file(self) -> None:
+        stamp = _stamp(self.config.source.path)
+        if stamp is None or stamp == self._watched:
+            return
+        self._watched = stamp
+        try:
+            for line in await self.reload():
+                log.info("plugins.toml: %s", line)
+        except ConfigError as error:
+            log.error("plugins.toml was changed and is not used:\n%s", error)  # noqa: TRY400 - the message says it all
+
+    # Telling
+
+    def _subscribe(self, listeners: Iterable[Listener]) -> None:
+        for listener in listeners:
+            subscription = self.bus.subscribe(listener.plugin, listener.kinds, listener.tell)
+            self._subscriptions.setdefault(listener.plugin, []).append(subscription)
+
+    def _plugin_broke(self, plugin: str, reason: str, place: str) -> None:
+        log.error("plugin %s is broken: %s%s", plugin, reason, f" ({place})" if place else "")
+        self.bus.publish(PluginBroken(self.clock.now(), plugin, reason, place))
+
+    async def _tell_who_is_here(self) -> None:
+        """Announces the jobs to clients, and the plugins to the command line."""
+        jobs = [
+            Announced(job.name, job.plugin, job.policies.queue, json.dumps(self._describe(job)))
+            for job in self.catalog.jobs.values()
+        ]
+        await self.store.announce(self.id, jobs, self.clock.now())
+        await self.store.put("kernel", {"plugins": json.dumps(self.plugin_states())})
+
+    def _describe(self, job: Job) -> dict[str, Any]:
+        return describe_job(job, self.catalog.queue(job.policies.queue))
+
+    def _queues(self) -> list[Queue]:
+        return [Queue(name, table.concurrency, table.max_waiting) for name, table in self.config.queues.items()]
+
+    def _why_unknown(self, schedule: Schedule) -> str:
+        """Why nothing runs for a schedule whose job is not in the catalog."""
+        plugin = schedule.job.partition(".")[0]
+        states = {state.name: state for state in self.host.states()}
+        if plugin in states and states[plugin].state != "enabled":
+            return f"plugin {plugin} is {states[plugin].state}"
+        return "job unknown"
+
+
+def _stamp(path: Path) -> tuple[float, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime, found.st_ino
+
+
+def _boot_id() -> str:
+    """What is new after each start of the machine; empty where the system does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

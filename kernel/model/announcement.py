@@ -1,0 +1,99 @@
+"""What a kernel tells clients of its jobs, so that they can check a wish without plugin code."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kernel.model.errors import PayloadError, shown
+from kernel.model.job import Job, Keep, Policies
+from kernel.model.parameters import Parameters
+
+if TYPE_CHECKING:
+    from kernel.model.queue import Queue
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaParameters(Parameters):
+    """Parameters known by their JSON Schema alone; as strict as the code's own check where a schema can be."""
+
+    def check(self, job: str, text: str) -> None:
+        from jsonschema import Draft202012Validator  # noqa: PLC0415 - takes 100 ms, and most commands check no payload
+
+        error = next(iter(Draft202012Validator(self.schema).iter_errors(json.loads(text))), None)
+        if error is None:
+            return
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+        raise PayloadError(job, path, shown(error.instance), _expected(error, self.names))
+
+    def arguments(self, job: str, text: str) -> dict[str, Any]:
+        raise NotImplementedError(f"{job} runs elsewhere: {text}")
+
+
+def _expected(error: Any, names: tuple[str, ...]) -> str:
+    match error.validator:
+        case "required":
+            missing = [name for name in error.validator_value if name not in error.instance]
+            return f"the parameters {', '.join(missing)} too, which have no default"
+        case "additionalProperties":
+            return f"no other parameters than {', '.join(names) or 'none at all'}"
+        case "type":
+            return f"a value of type {error.validator_value}"
+        case _:
+            return f"what its schema asks for ({error.validator}: {shown(error.validator_value)})"
+
+
+def describe_job(job: Job, queue: Queue) -> dict[str, Any]:
+    """The job as announced, listed and shown: JSON."""
+    policies = job.policies
+    retry = policies.retry
+    return {
+        "job": job.name,
+        "plugin": job.plugin,
+        "queue": policies.queue,
+        "queue_concurrency": queue.concurrency,
+        "queue_max_waiting": queue.max_waiting,
+        "priority": policies.priority,
+        "concurrency": policies.concurrency,
+        "retry": {
+            "attempts": retry.attempts,
+            "backoff": retry.backoff,
+            "base_seconds": retry.base_seconds,
+            "factor": retry.factor,
+            "cap_seconds": retry.cap_seconds,
+            "jitter": retry.jitter,
+        },
+        "timeout_seconds": policies.timeout_seconds,
+        "max_silence_seconds": policies.max_silence_seconds,
+        "expires_seconds": policies.expires_seconds,
+        "keep": policies.keep.as_json(),
+        "tags": list(policies.tags),
+        "kind": "async" if job.is_async else "thread",
+        "place": job.place,
+        "about": (inspect.getdoc(job.function) or "").partition("\n")[0],
+        "payload": job.parameters.schema,
+    }
+
+
+def announced_job(info: dict[str, Any]) -> Job:
+    """The job of an announcement, for a process that does not run it."""
+    schema = info["payload"]
+    names = tuple(schema.get("properties", {}))
+    policies = Policies(
+        queue=info["queue"],
+        priority=info["priority"],
+        concurrency=info["concurrency"],
+        timeout_seconds=info["timeout_seconds"],
+        max_silence_seconds=info["max_silence_seconds"],
+        expires_seconds=info["expires_seconds"],
+        keep=Keep(**info["keep"]),
+        tags=tuple(info["tags"]),
+    )
+    parameters = SchemaParameters(takes_context=False, names=names, validate=None, schema=schema)
+    return Job(info["job"], info["plugin"], _elsewhere, policies, parameters, is_async=info["kind"] == "async")
+
+
+def _elsewhere() -> None:
+    raise NotImplementedError("this job runs in another process")

@@ -1,0 +1,366 @@
+"""The plugins of a kernel: found, loaded in order, told of events, started and stopped. Whatever one does, the others go on.
+
+A change of configuration has two steps: ``prepare`` checks and loads all that is new while nothing changes, ``apply`` puts it
+in place. A plugin is broken by what it does wrong; what is wrong in plugins.toml is a problem of the configuration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Any
+
+from kernel.config import Config, PluginConfig, error_of
+from kernel.config_changes import Changes, diff
+from kernel.model.errors import nearest
+from kernel.plugin import Plugin, PluginState
+from kernel.plugin_error import PluginError
+from kernel.plugin_finder import Finding, Found, Refused, find_plugins
+from kernel.plugin_guard import Guard
+from kernel.plugin_listeners import Listener
+from kernel.plugin_marks import Marks
+from kernel.plugin_store import open_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydantic import BaseModel
+
+    from kernel.config_source import Problem
+    from kernel.hooks import Hook
+    from kernel.model.job import Job
+    from kernel.model.schedule import Schedule
+    from kernel.plugin_registrations import Registered
+
+log = logging.getLogger(__name__)
+
+OnBroken = Callable[[str, str, str], None]
+_OFF = PluginConfig(enabled=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A configuration ready to be applied, unless it has ``problems``. ``states`` is how its plugins stand."""
+
+    config: Config
+    changes: Changes
+    problems: tuple[Problem, ...]
+    plugins: Mapping[str, Plugin] = field(repr=False)
+    registered: Mapping[str, Registered] = field(repr=False)
+    refused: tuple[Refused, ...] = ()
+
+    @property
+    def states(self) -> list[PluginState]:
+        return _states(self.plugins.values(), self.refused, self.registered)
+
+
+class PluginHost:
+    """Used on one loop, one change at a time. ``on_broken(plugin, reason, place)`` is told of each plugin that breaks."""
+
+    def __init__(
+        self,
+        *,
+        mark_dir: Path | None = None,
+        warn_seconds: float = 5.0,
+        limit_seconds: float = 30.0,
+        on_broken: OnBroken | None = None,
+    ) -> None:
+        self._marks = Marks(mark_dir)
+        self._warn_seconds = warn_seconds
+        self._limit_seconds = limit_seconds
+        self._on_broken = on_broken
+        self._config: Config | None = None
+        self._plugins: dict[str, Plugin] = {}
+        self._refused: tuple[Refused, ...] = ()
+
+    # Loading
+
+    async def load(self, config: Config) -> list[PluginState]:
+        """``prepare`` and ``apply`` in one: for the start, when nothing runs yet."""
+        self.apply(await self.prepare(config))
+        return self.states()
+
+    async def prepare(self, config: Config) -> Prepared:
+        """Finds, imports and makes what ``config`` asks for and is not there yet; nothing of what is in use changes."""
+        finding = await asyncio.to_thread(find_plugins, config.kernel.plugin_dirs)
+        problems = [*config.problems, *_unknown_plugins(config, finding), *_missing_folders(config, finding)]
+        plugins = {name: self._candidate(found, config) for name, found in finding.plugins.items()}
+        for plugin in self._new(plugins):
+            if _table(config, plugin.name).enabled:
+                await plugin.load()
+        order = self._in_order(plugins, finding)
+        registered = {}
+        for plugin in order:
+            if not self._is_kept(plugin):
+                _break_without_its_requirements(plugin, plugins)
+                if not plugin.is_broken:
+                    problems += await plugin.make(_table(config, plugin.name), config)
+            registered[plugin.name], wrong = plugin.registered_by(_table(config, plugin.name), config)
+            # A broken plugin's jobs are not known, so nothing can be said about the tables for them.
+            problems += [] if plugin.is_broken else wrong
+        rest = {name: plugin for name, plugin in plugins.items() if plugin not in order}
+        plugins = {plugin.name: plugin for plugin in order} | rest
+        changes = self._changes(config, plugins, registered)
+        return Prepared(config, changes, tuple(problems), plugins, registered, tuple(finding.refused))
+
+    def apply(self, prepared: Prepared) -> None:
+        """Puts it in place; ConfigError with all its problems, and nothing has changed."""
+        if prepared.problems:
+            for plugin in self._new(prepared.plugins):
+                plugin.forget() if self._is_alone(plugin) else plugin.let_go()
+            raise error_of(prepared.problems)
+        before = self._plugins
+        self._plugins, self._refused = dict(prepared.plugins), prepared.refused
+        self._config = prepared.config
+        for name, registered in prepared.registered.items():
+            if not self._plugins[name].is_broken:
+                self._plugins[name].registered = registered
+        for name, old in before.items():
+            if self._plugins.get(name) is not old:
+                old.let_go()
+        for plugin in self._plugins.values():
+            if plugin.is_broken and before.get(plugin.name) is not plugin:
+                self._tell_broken(plugin)
+
+    # What the plugins are and have
+
+    def states(self) -> list[PluginState]:
+        """All plugins that were found, by name."""
+        return _states(self._plugins.values(), self._refused, {})
+
+    def jobs(self) -> list[Job]:
+        return [job for plugin in self._plugins.values() for job in plugin.registered.jobs]
+
+    def schedules(self) -> list[Schedule]:
+        return [schedule for plugin in self._plugins.values() for schedule in plugin.registered.schedules]
+
+    def settings_models(self) -> dict[str, type[BaseModel] | None]:
+        """The model of each loaded plugin's settings; None for a plugin that has none."""
+        return {name: plugin.model for name, plugin in self._plugins.items() if plugin.hooks or plugin.model}
+
+    def listeners(self) -> list[Listener]:
+        """The ears of all plugins. One whose hook fails or hangs is reported, and from then on hears nothing."""
+        return [
+            Listener(plugin.name, self._ear(plugin, hook), kinds, batch=hook.name == "on_events")
+            for plugin in self._plugins.values()
+            for hook, kinds in plugin.kinds.items()
+        ]
+
+    def hooks(self, name: str) -> list[tuple[Plugin, Hook]]:
+        """The implementations of one hook, in the order of loading."""
+        return [(plugin, hook) for plugin in self._plugins.values() for hook in plugin.hooks.get(name, [])]
+
+    # Running
+
+    async def start(self, kernel: Any, names: Iterable[str] | None = None) -> None:
+        """Starts the enabled ones, all or those named, what they require first; one that fails is broken."""
+        for plugin in self._chosen(names):
+            if plugin.state != "enabled" or plugin.is_started:
+                continue
+            _break_without_its_requirements(plugin, self._plugins)
+            if plugin.is_broken:
+                self._tell_broken(plugin)
+                continue
+            try:
+                await plugin.start(kernel)
+            except PluginError as error:
+                plugin.break_(error.reason, error.place)
+                self._tell_broken(plugin)
+
+    async def stop(self, kernel: Any, names: Iterable[str] | None = None, *, within: float | None = None) -> None:
+        """Stops the started ones in reverse order, ``within`` so many seconds for all of them; failures are reported only."""
+        loop = asyncio.get_running_loop()
+        end = None if within is None else loop.time() + within
+        for plugin in reversed(self._chosen(names)):
+            if not plugin.is_started:
+                continue
+            try:
+                await plugin.stop(kernel, None if end is None else max(end - loop.time(), 0.05))
+            except PluginError as error:
+                plugin.break_(error.reason, error.place)
+                self._tell_broken(plugin)
+
+    async def register_commands(self, cli: Any) -> None:
+        """Lets the plugins add their commands to the typer application."""
+        for plugin, hook in self.hooks("register_commands"):
+            try:
+                await plugin.call(hook, {"cli": cli})
+            except PluginError as error:
+                plugin.break_(error.reason, error.place)
+                self._tell_broken(plugin)
+
+    def close(self) -> None:
+        """Lets all the plugins' threads end."""
+        for plugin in self._plugins.values():
+            plugin.let_go()
+
+    # The steps
+
+    def _candidate(self, found: Found, config: Config) -> Plugin:
+        """The record in use when it can stay as it is, else a new one, with the code that is loaded already."""
+        old = self._plugins.get(found.name)
+        table = _table(config, found.name)
+        if old is not None and old.found == found and self._may_stay(old, table):
+            return old
+        guard = Guard(
+            found.name,
+            (found.root,) if found.root else (),
+            warn_seconds=self._warn_seconds,
+            limit_seconds=self._limit_seconds,
+            scrub=config.source.scrub,
+        )
+        new = Plugin(found, guard, self._marks)
+        if old is not None and old.found == found:
+            new.use_module_of(old)
+        return new
+
+    def _may_stay(self, old: Plugin, table: PluginConfig) -> bool:
+        if self._config is None or old.state != "enabled":
+            return False
+        return table.enabled and _table(self._config, old.name).settings == table.settings
+
+    def _is_kept(self, plugin: Plugin) -> bool:
+        return self._plugins.get(plugin.name) is plugin
+
+    def _new(self, plugins: Mapping[str, Plugin]) -> list[Plugin]:
+        return [plugin for plugin in plugins.values() if not self._is_kept(plugin)]
+
+    def _is_alone(self, plugin: Plugin) -> bool:
+        """Whether no record in use has the same module."""
+        old = self._plugins.get(plugin.name)
+        return old is None or old.module is not plugin.module
+
+    def _in_order(self, plugins: dict[str, Plugin], finding: Finding) -> list[Plugin]:
+        """The enabled ones, each after what it requires; what cannot be put in an order is broken."""
+        refused = {one.name for one in finding.refused}
+        wanted = {name: plugin for name, plugin in plugins.items() if plugin.state == "enabled"}
+        while True:
+            for name, plugin in list(wanted.items()):
+                if reason := _unmet(plugin, plugins, refused):
+                    wanted[name] = plugins[name] = self._broken_copy(plugin, reason)
+            wanted = {name: plugin for name, plugin in wanted.items() if not plugin.is_broken}
+            sorter = TopologicalSorter(
+                {name: [one for one in wanted[name].requires if one in wanted] for name in wanted}
+            )
+            try:
+                order = [wanted[name] for name in sorter.static_order()]
+            except CycleError as error:
+                circle = " -> ".join(reversed(error.args[1]))
+                for name in set(error.args[1]):
+                    plugins[name] = self._broken_copy(wanted.pop(name), f"requires: a circle, {circle}; expected none")
+                continue
+            if not any(_unmet(plugin, plugins, refused) for plugin in order):
+                return order
+
+    def _broken_copy(self, plugin: Plugin, reason: str) -> Plugin:
+        """The plugin broken; one in use is left as it is, for the change may yet be refused."""
+        if self._is_kept(plugin):
+            guard = Guard(plugin.name, plugin.guard.roots, scrub=plugin.guard.scrub)
+            copy = Plugin(plugin.found, guard, self._marks)
+            copy.use_module_of(plugin)
+            plugin = copy
+        plugin.break_(reason)
+        return plugin
+
+    def _changes(self, config: Config, plugins: Mapping[str, Plugin], registered: Mapping[str, Registered]) -> Changes:
+        old = self._config
+        was = {name for name, plugin in self._plugins.items() if plugin.state == "enabled"}
+        live = {name for name, plugin in self._plugins.items() if plugin.is_started or plugin.registered.jobs} | was
+        now = [name for name, plugin in plugins.items() if plugin.state == "enabled"]
+        kept = [name for name in now if self._is_kept(plugins[name])]
+        return replace(
+            diff(old, config) if old is not None else Changes(),
+            enable=tuple(name for name in now if name not in live),
+            disable=tuple(name for name in self._plugins if name in live and name not in now),
+            reconfigure=tuple(name for name in now if name in live and name not in kept),
+            override=tuple(name for name in kept if registered[name] != plugins[name].registered),
+        )
+
+    def _chosen(self, names: Iterable[str] | None) -> list[Plugin]:
+        chosen = None if names is None else set(names)
+        return [plugin for name, plugin in self._plugins.items() if chosen is None or name in chosen]
+
+    def _ear(self, plugin: Plugin, hook: Hook) -> Callable[[Any], Any]:
+        parameter = "events" if hook.name == "on_events" else "event"
+
+        async def hear(told: Any) -> None:
+            if hook not in plugin.kinds:
+                return
+            try:
+                await plugin.call(hook, {parameter: told})
+            except PluginError as error:
+                if hook in plugin.kinds:
+                    plugin.deafen(error)
+                    self._tell_broken(plugin)
+
+        return hear
+
+    def _tell_broken(self, plugin: Plugin) -> None:
+        log.warning("plugin %s is broken: %s (%s)", plugin.name, plugin.reason, plugin.place)
+        if self._on_broken is None:
+            return
+        try:
+            self._on_broken(plugin.name, plugin.reason, plugin.place)
+        except Exception:
+            log.exception("plugin %s is broken, and telling so failed", plugin.name)
+
+
+def _table(config: Config, name: str) -> PluginConfig:
+    return config.plugins.get(name, _OFF)
+
+
+def _unknown_plugins(config: Config, finding: Finding) -> list[Problem]:
+    known = finding.plugins.keys() | {one.name for one in finding.refused}
+    return [
+        config.source.in_table(("plugins", name), f"no plugin of this name.{nearest(name, known)}")
+        for name in config.plugins
+        if name not in known
+    ]
+
+
+def _missing_folders(config: Config, finding: Finding) -> list[Problem]:
+    """The default folder need not be there; one that plugins.toml names must."""
+    if ("kernel", "plugin_dirs") not in config.source:
+        return []
+    return [
+        config.source.at(("kernel",), "plugin_dirs", f"{folder}: {reason}; expected a folder that can be read")
+        for folder, reason in finding.unreadable.items()
+    ]
+
+
+def _unmet(plugin: Plugin, plugins: Mapping[str, Plugin], refused: set[str]) -> str:
+    """Why what ``plugin`` requires is not to be had, or nothing."""
+    for name in plugin.requires:
+        other = plugins.get(name)
+        if other is None and name not in refused:
+            return f'requires "{name}": no plugin of this name.{nearest(name, plugins)}'
+        if other is None or other.is_broken:
+            return f'requires "{name}", which is broken'
+        if other.state == "off":
+            return f'requires "{name}", which is off: enable it by a table [plugins.{name}] in plugins.toml'
+    return ""
+
+
+def _break_without_its_requirements(plugin: Plugin, plugins: Mapping[str, Plugin]) -> None:
+    if reason := _unmet(plugin, plugins, set()):
+        plugin.break_(reason)
+
+
+def _states(
+    plugins: Iterable[Plugin], refused: Iterable[Refused], registered: Mapping[str, Registered]
+) -> list[PluginState]:
+    states = [plugin.as_state() for plugin in plugins]
+    states = [
+        replace(state, jobs=registered[state.name].jobs, schedules=registered[state.name].schedules)
+        if state.name in registered and state.state == "enabled"
+        else state
+        for state in states
+    ]
+    states += [PluginState(one.name, "broken", one.source, one.reason) for one in refused]
+    return sorted(states, key=lambda state: state.name)
+
+
+__all__ = ["Listener", "PluginHost", "PluginState", "Prepared", "open_store"]

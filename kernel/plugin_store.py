@@ -1,0 +1,91 @@
+"""Opens a store by its URL: the scheme names the plugin, which need not stand in plugins.toml."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from kernel.config import PluginConfig, parse_config
+from kernel.model.errors import ConfigError, MainspringError, nearest
+from kernel.plugin import Plugin
+from kernel.plugin_error import PluginError
+from kernel.plugin_finder import entry_points
+from kernel.plugin_guard import Guard
+from kernel.plugin_marks import Marks
+
+if TYPE_CHECKING:
+    from kernel.contracts.store import Store
+    from kernel.hooks import Hook
+    from kernel.plugin_finder import Found
+    from kernel.plugin_host import PluginHost
+
+_PLUGIN_OF = {"sqlite": "sqlite", "memory": "memory", "postgresql": "postgres", "postgres": "postgres"}
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+async def open_store(url: str, host: PluginHost | None = None) -> Store:
+    """The store of this URL, not opened yet: from an enabled plugin of ``host`` that knows it, else by entry point.
+
+    ConfigError when no plugin has this scheme, or the one that has it is broken. No message shows more of the URL than its scheme.
+    """
+    for plugin, hook in host.hooks("open_store") if host is not None else ():
+        store = await _ask(plugin, hook, url)
+        if store is not None:
+            return store
+    scheme = scheme_of(url)
+    plugin = await _loaded(entry_points()[_PLUGIN_OF.get(scheme, scheme)])
+    try:
+        for hook in plugin.hooks.get("open_store", []):
+            store = await _ask(plugin, hook, url)
+            if store is not None:
+                return store
+    finally:
+        plugin.let_go()
+    raise ConfigError(f"store: {scheme}:// is not opened by the plugin {plugin.name}; {_expected()}")
+
+
+def scheme_of(url: str) -> str:
+    """The URL's scheme; ConfigError when no installed plugin is named for it."""
+    match = _SCHEME.match(url)
+    if match is None:
+        raise ConfigError(f"store: this text is no URL; {_expected()}")
+    scheme = match[1].lower()
+    points = entry_points()
+    if _PLUGIN_OF.get(scheme, scheme) not in points:
+        raise ConfigError(f"store: no plugin opens {scheme}://; {_expected()}.{nearest(scheme, _schemes(points))}")
+    return scheme
+
+
+async def _loaded(found: Found) -> Plugin:
+    guard = Guard(found.name, (found.root,) if found.root else ())
+    plugin = Plugin(found, guard, Marks(None))
+    await plugin.load()
+    if not plugin.is_broken:
+        await plugin.make(PluginConfig(), parse_config("", environment={}))
+    if plugin.is_broken:
+        raise PluginError(f"store: the plugin {plugin.name} is broken: {plugin.reason}", plugin.place)
+    return plugin
+
+
+async def _ask(plugin: Plugin, hook: Hook, url: str) -> Store | None:
+    def asked() -> tuple[Any, MainspringError | None]:
+        try:
+            return hook.call({"url": url}), None
+        except MainspringError as error:
+            return None, error  # said on purpose, so it is told as it is
+
+    store, error = await plugin.guard.in_thread("open_store", asked)
+    if error is not None:
+        raise error
+    found: Store | None = store
+    return found
+
+
+def _schemes(points: dict[str, Found]) -> list[str]:
+    return [scheme for scheme, plugin in _PLUGIN_OF.items() if plugin in points and scheme != "postgres"]
+
+
+def _expected() -> str:
+    examples = {"sqlite": "sqlite:///path", "memory": "memory://", "postgresql": "postgresql://…"}
+    known = [examples[scheme] for scheme in _schemes(entry_points())]
+    return f"expected {', '.join(known)}" if known else "expected one whose plugin is installed"

@@ -1,0 +1,111 @@
+"""Runs that have ended: kept until they are pruned, and never more of a job than its ``Keep`` would leave."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from kernel.model.job import Keep
+from kernel.model.run import Change, Run, RunState
+from plugins.memory.rows import Done, Held
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+End = Change | Run
+TIDY_FROM = 64
+
+
+class Shelf:
+    """The ended runs of one job, in the order in which they ended; those that were retried since are passed over."""
+
+    __slots__ = ("_completed", "_failed", "_gone", "_runs", "most")
+
+    def __init__(self, runs: dict[str, Done]) -> None:
+        self._runs = runs
+        self._completed: deque[End] = deque()
+        self._failed: deque[End] = deque()
+        self._gone = 0
+        self.most = Keep().count
+
+    def __len__(self) -> int:
+        return len(self._completed) + len(self._failed) - self._gone
+
+    def add(self, end: End) -> None:
+        (self._completed if end.state == RunState.COMPLETED else self._failed).append(end)
+        if len(self._completed) + len(self._failed) - self._gone > self.most:
+            self.drop_oldest()
+
+    def leave(self) -> None:
+        """A run that stood here waits again."""
+        self._gone += 1
+        if self._gone > TIDY_FROM and self._gone > len(self):
+            self._completed = deque(end for end in self._completed if self._stands(end))
+            self._failed = deque(end for end in self._failed if self._stands(end))
+            self._gone = 0
+
+    def drop_oldest(self) -> None:
+        completed, failed = self._first(self._completed), self._first(self._failed)
+        if failed is None or (completed is not None and _finished(completed) <= _finished(failed)):
+            self._drop(self._completed)
+        else:
+            self._drop(self._failed)
+
+    def drop_old(self, keep: Keep, now: float, limit: int) -> int:
+        """Drops what ``keep`` does not keep, at most so many; returns how many."""
+        before = len(self)
+        least = max(before - limit, 0)
+        for ends, seconds in ((self._completed, keep.completed_seconds), (self._failed, keep.failed_seconds)):
+            while len(self) > least and (first := self._first(ends)) and _finished(first) < now - seconds:
+                self._drop(ends)
+        while len(self) > max(least, keep.count):
+            self.drop_oldest()
+        return before - len(self)
+
+    def _first(self, ends: deque[End]) -> End | None:
+        while self._gone and ends and not self._stands(ends[0]):
+            ends.popleft()
+            self._gone -= 1
+        return ends[0] if ends else None
+
+    def _drop(self, ends: deque[End]) -> None:
+        del self._runs[ends.popleft().id]
+
+    def _stands(self, end: End) -> bool:
+        done = self._runs.get(end.id)
+        return done is not None and done[0] is end
+
+
+class Ended:
+    def __init__(self) -> None:
+        self.runs: dict[str, Done] = {}
+        self._shelves: dict[str, Shelf] = {}
+
+    def add(self, job: str, end: End, held: Held | None = None) -> None:
+        self.runs[end.id] = (end, held)
+        shelf = self._shelves.get(job)
+        if shelf is None:
+            shelf = self._shelves[job] = Shelf(self.runs)
+        shelf.add(end)
+
+    def remove(self, run: Run) -> None:
+        """``run`` waits again."""
+        del self.runs[run.id]
+        self._shelves[run.job].leave()
+
+    def prune(self, keep: Mapping[str, Keep], default: Keep, now: float, limit: int) -> int:
+        """Drops what is not kept, at most so many; returns how many."""
+        dropped = 0
+        for job, shelf in list(self._shelves.items()):
+            kept = keep.get(job, default)
+            # Between prunes a job that may keep more than usual does so.
+            shelf.most = max(Keep().count, kept.count)
+            dropped += shelf.drop_old(kept, now, limit - dropped)
+            if not shelf:
+                del self._shelves[job]
+        return dropped
+
+
+def _finished(end: End) -> float:
+    assert end.finished is not None
+    return end.finished

@@ -1,0 +1,117 @@
+"""Schedules: their rows, the ledger of their ticks, and which of their runs are unfinished."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernel.model.schedule import ScheduleRow, Tick
+
+
+class Rows:
+    """The schedules by name, and how often an operator has changed one."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, ScheduleRow] = {}
+        self.changes = 0
+
+    def put(self, rows: Sequence[ScheduleRow]) -> None:
+        self.by_name.update((row.name, row) for row in rows)
+        self.changes += bool(rows)
+
+    def remove(self, names: Sequence[str]) -> None:
+        gone = [self.by_name.pop(name, None) for name in names]
+        self.changes += any(gone)
+
+    def pause(self, name: str, paused: bool | None) -> bool:
+        row = self.by_name.get(name)
+        if row is None:
+            return False
+        self.by_name[name] = row._replace(paused=paused)
+        self.changes += 1
+        return True
+
+
+class Ledger:
+    """What became of each tick: a line for each run, a range for what ended alike one after another."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, deque[Tick]] = {}
+
+    def write(self, ticks: Sequence[Tick]) -> None:
+        for tick in ticks:
+            lines = self._lines.setdefault(tick.schedule, deque())
+            if lines and _alike(lines[-1], tick):
+                last = lines[-1]
+                lines[-1] = last._replace(last=max(last.last, tick.last), count=last.count + tick.count)
+            else:
+                lines.append(tick)
+
+    def between(self, schedule: str, since: float, until: float, limit: int) -> list[Tick]:
+        lines = reversed(self._lines.get(schedule, ()))
+        return list(islice((line for line in lines if line.first <= until and line.last >= since), limit))
+
+    def prune(self, before: float, limit: int) -> int:
+        """Drops lines that ended before this instant, at most so many; returns how many."""
+        dropped = 0
+        for schedule, lines in list(self._lines.items()):
+            while lines and dropped < limit and lines[0].last < before:
+                lines.popleft()
+                dropped += 1
+            if not lines:
+                del self._lines[schedule]
+        return dropped
+
+
+def _alike(last: Tick, tick: Tick) -> bool:
+    return last.run is None and tick.run is None and last.result == tick.result and last.reason == tick.reason
+
+
+class Members:
+    """The unfinished runs of one schedule: blocked ones by their (tick, id), and the others."""
+
+    __slots__ = ("blocked", "open")
+
+    def __init__(self) -> None:
+        self.blocked: dict[str, tuple[float, str]] = {}
+        self.open: set[str] = set()
+
+
+class Unfinished:
+    """Which runs of which schedule are unfinished, and which blocked one goes next."""
+
+    def __init__(self) -> None:
+        self._members: dict[str, Members] = {}
+
+    def add(self, schedule: str, run_id: str, tick: float | None, *, blocked: bool) -> None:
+        members = self._members.setdefault(schedule, Members())
+        if blocked:
+            members.blocked[run_id] = (0.0 if tick is None else tick, run_id)
+        else:
+            members.open.add(run_id)
+
+    def remove(self, schedule: str, run_id: str) -> None:
+        members = self._members[schedule]
+        members.open.discard(run_id)
+        members.blocked.pop(run_id, None)
+        if not members.open and not members.blocked:
+            del self._members[schedule]
+
+    def of(self, schedule: str) -> list[str]:
+        """All of the schedule's, oldest first."""
+        members = self._members.get(schedule)
+        return [] if members is None else sorted(members.open.union(members.blocked))
+
+    def next_to_go(self, schedule: str) -> str | None:
+        """The blocked run of the oldest tick, when no other run is unfinished; it counts as one of the others now."""
+        members = self._members.get(schedule)
+        if members is None or members.open:
+            return None
+        _, run_id = min(members.blocked.values())
+        del members.blocked[run_id]
+        members.open.add(run_id)
+        return run_id

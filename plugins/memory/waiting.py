@@ -1,0 +1,158 @@
+"""All waiting runs: which are queued in which lane, which become due when, and which expire."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kernel.model.run import RunState
+from plugins.memory.instants import Instants
+from plugins.memory.lanes import Lane, Lanes
+from plugins.memory.rows import Waits, with_state
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernel.contracts.store import Claim
+
+NOT_DUE = (RunState.SCHEDULED, RunState.RETRYING)
+
+
+class QueueSize:
+    """How many runs wait in a queue; those that are in no other state are queued."""
+
+    __slots__ = ("blocked", "retrying", "scheduled", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting = self.scheduled = self.retrying = self.blocked = 0
+
+    @property
+    def queued(self) -> int:
+        return self.waiting - self.scheduled - self.retrying - self.blocked
+
+
+class Waiting:
+    def __init__(self) -> None:
+        self.runs: dict[str, Waits] = {}
+        self.sizes: dict[str, QueueSize] = {}
+        self._lanes = Lanes(self.runs)
+        self._due = Instants(self.runs, _due_of)
+        self._expiries = Instants(self.runs, expires_of)
+
+    def size(self, queue: str) -> int:
+        size = self.sizes.get(queue)
+        return 0 if size is None else size.waiting
+
+    def oldest_due(self) -> dict[str, float]:
+        """queue -> when the first of its queued runs was due."""
+        found: dict[str, float] = {}
+        for run in self._lanes.oldest():
+            found[run.queue] = min(run.due, found.get(run.queue, run.due))
+        return found
+
+    def next_due(self) -> float | None:
+        return self._due.first()
+
+    # In
+
+    def add_all(self, runs: Sequence[Waits]) -> None:
+        lane: Lane | None = None
+        size: QueueSize | None = None
+        queue = ""
+        for run in runs:
+            if size is None or run.queue != queue:
+                queue = run.queue
+                size = self.sizes.setdefault(queue, QueueSize())
+            size.waiting += 1
+            self.runs[run.id] = run
+            if run.state == "queued":
+                if lane is None or run.job != lane.job or run.queue != lane.queue or run.priority != lane.priority:
+                    lane = self._lanes.lane_of(run)
+                lane.add(run)
+            else:
+                self._put_aside(run, size)
+            if run.extra is not None and run.extra.expires is not None:
+                self._expiries.add(run.extra.expires, run.id)
+
+    def queue_due(self, now: float) -> None:
+        """What has become due is queued."""
+        while (run := self._due.pop(now)) is not None:
+            self._count(run, -1)
+            self._become_queued(run)
+
+    def let_go(self, run: Waits, now: float) -> None:
+        """A blocked run is blocked no more."""
+        self._count(run, -1)
+        if run.due <= now:
+            self._become_queued(run)
+            return
+        scheduled = self.runs[run.id] = with_state(run, RunState.SCHEDULED)
+        self._put_aside(scheduled, self.sizes[run.queue])
+
+    def _become_queued(self, run: Waits) -> None:
+        queued = self.runs[run.id] = with_state(run, RunState.QUEUED)
+        self._lanes.lane_of(queued).add(queued)
+
+    def _put_aside(self, run: Waits, size: QueueSize) -> None:
+        """Where a run that is not queued waits: blocked ones nowhere, the others for their instant."""
+        if run.state == RunState.BLOCKED:
+            size.blocked += 1
+            return
+        if run.state == RunState.SCHEDULED:
+            size.scheduled += 1
+        else:
+            size.retrying += 1
+        self._due.add(run.due, run.id)
+
+    # Out
+
+    def take(self, claim: Claim) -> list[Waits]:
+        """Takes out what is claimed."""
+        taken = self._lanes.take(claim, self._left)
+        if self._expiries:
+            self._expiries.leave(sum(expires_of(run) is not None for run in taken))
+        return taken
+
+    def take_expired(self, now: float) -> list[Waits]:
+        expired = []
+        while (run := self._expiries.pop(now)) is not None:
+            self._take_out(run)
+            expired.append(run)
+        return expired
+
+    def remove(self, run: Waits) -> None:
+        self._take_out(run)
+        if expires_of(run) is not None:
+            self._expiries.leave()
+
+    def _take_out(self, run: Waits) -> None:
+        del self.runs[run.id]
+        if run.state == "queued":
+            self._lanes.leave(run)
+        else:
+            self._count(run, -1)
+            if run.state != RunState.BLOCKED:
+                self._due.leave()
+        self._left(run.queue, 1)
+
+    def _count(self, run: Waits, by: int) -> None:
+        size = self.sizes[run.queue]
+        if run.state == RunState.BLOCKED:
+            size.blocked += by
+        elif run.state == RunState.SCHEDULED:
+            size.scheduled += by
+        else:
+            size.retrying += by
+
+    def _left(self, queue: str, count: int) -> None:
+        size = self.sizes[queue]
+        size.waiting -= count
+        if not size.waiting:
+            del self.sizes[queue]
+
+
+def expires_of(run: Waits) -> float | None:
+    return None if run.extra is None else run.extra.expires
+
+
+def _due_of(run: Waits) -> float | None:
+    return run.due if run.state in NOT_DUE else None

@@ -1,0 +1,79 @@
+"""One connection as the steps see it: statements by name, and what this process remembers between them."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from .statements import batches, statement
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+    from kernel.model.run import Claimed
+
+    from .room import Room
+
+
+class Redo(Exception):  # noqa: N818 - no error: it asks for the same transaction again, with a savepoint for each call
+    """The quick way of a step does not do here."""
+
+
+class Database:
+    """``claimed``: id -> (seq, run) of what this kernel has claimed; it saves looking up, and may be incomplete."""
+
+    def __init__(self, connection: sqlite3.Connection, room: Room) -> None:
+        self.connection = connection
+        self.room = room
+        self.claimed: dict[str, tuple[int, Claimed]] = {}
+        self.is_careful = False
+        self._now: float | None = None
+
+    @property
+    def now(self) -> float:
+        """The latest instant that a caller has named: the store has no clock of its own."""
+        return time.time() if self._now is None else self._now
+
+    def told(self, now: float) -> None:
+        self._now = now
+
+    def row(self, name: str, *values: Any) -> Any:
+        """The one row of a statement, or None."""
+        return self.connection.execute(statement(name), values).fetchone()
+
+    def value(self, name: str, *values: Any) -> Any:
+        """The one value of the one row of a statement."""
+        return self.connection.execute(statement(name), values).fetchone()[0]
+
+    def rows(self, name: str, *values: Any) -> list[Any]:
+        return self.connection.execute(statement(name), values).fetchall()
+
+    def change(self, name: str, *values: Any) -> int:
+        """How many rows a statement changed."""
+        before = self.connection.total_changes
+        self.connection.execute(statement(name), values)
+        return self.connection.total_changes - before
+
+    def change_each(self, name: str, rows: Sequence[Sequence[Any]], *first: Any) -> int:
+        """As ``change``, for a statement with a line for each row; ``first`` are the parameters before those lines."""
+        before = self.connection.total_changes
+        for text, values in batches(name, rows):
+            self.connection.execute(text, [*first, *values] if first else values)
+        return self.connection.total_changes - before
+
+    def list_each(self, name: str, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        """The JSON lists that the statement answers with, put together."""
+        found: list[Any] = []
+        for text, values in batches(name, rows):
+            found += json.loads(self.connection.execute(text, values).fetchone()[0])
+        return found
+
+    def signal(self, name: str) -> None:
+        self.connection.execute(statement("signal"), (name,))
+
+
+def json_of(numbers: Iterable[int]) -> str:
+    """A JSON array of seqs."""
+    return f"[{','.join(map(str, numbers))}]"

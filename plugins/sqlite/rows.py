@@ -1,0 +1,82 @@
+"""Between the model's rows and the tables' columns."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from kernel.model.run import Claimed, NewRun, Run, RunExtra, RunState
+
+STATE_OF = (
+    None,
+    RunState.SCHEDULED,
+    RunState.RETRYING,
+    RunState.BLOCKED,
+    RunState.QUEUED,
+    RunState.RUNNING,
+    RunState.COMPLETED,
+    RunState.FAILED,
+    RunState.CANCELLED,
+    RunState.EXPIRED,
+)
+CODE_OF: dict[str, int] = {str(state): code for code, state in enumerate(STATE_OF) if state is not None}
+QUEUED, RUNNING, COMPLETED = CODE_OF["queued"], CODE_OF["running"], CODE_OF["completed"]
+
+BITS = 4194304
+"""Instants of our days are whole multiples of 2**-22 s: times this they pass through JSON whole, fast and exactly."""
+
+_PLAIN = RunExtra()
+
+
+def plain_columns(new: NewRun) -> tuple[Any, ...]:
+    """As ``enqueue.sql`` takes them."""
+    return (
+        new.id, new.job, new.queue, new.priority, CODE_OF[new.state], new.enqueued, new.due, new.urgency, new.payload,
+    )  # fmt: skip
+
+
+def whole_columns(new: NewRun) -> tuple[Any, ...]:
+    """As ``enqueue_whole.sql`` takes them."""
+    extra = new.extra or _PLAIN
+    tags = json.dumps(extra.tags, ensure_ascii=False) if extra.tags else None
+    return (
+        *plain_columns(new), extra.expires, extra.unique, extra.schedule, extra.tick, extra.folded or None, tags,
+    )  # fmt: skip
+
+
+def number(value: Any) -> float:
+    """A number out of JSON: multiplied by BITS, or as text where that is not exact."""
+    return value / BITS if type(value) is int else float(value)
+
+
+def claimed_of(row: list[Any]) -> Claimed:
+    """A row of ``claimed_rows.sql``, its leading ``seq`` left out."""
+    _, run_id, job, queue, priority, payload, enqueued, due, urgency, token, attempt, failures, extra = row
+    return Claimed(
+        run_id, job, queue, priority, payload, number(enqueued), number(due), number(urgency), token, attempt, failures,
+        None if extra is None else _extra_of(*json.loads(extra)),
+    )  # fmt: skip
+
+
+def run_of(row: tuple[Any, ...]) -> Run:
+    """A row of ``runs.sql``."""
+    (
+        run_id, job, queue, priority, payload, state, enqueued, due, urgency, token, attempt, failures, kernel, started,
+        finished, result, error, reason, notes, cancel_reason, stuck, *extra,
+    ) = row  # fmt: skip
+    return Run(
+        run_id, job, queue, priority, payload, str(STATE_OF[state]), enqueued, due, urgency,
+        None if extra.count(None) == len(extra) else _extra_of(*extra),
+        token, attempt, failures, kernel, started, finished, result, error, reason, notes, cancel_reason, bool(stuck),
+    )  # fmt: skip
+
+
+def _extra_of(expires: Any, unique: Any, schedule: Any, tick: Any, folded: Any, tags: Any) -> RunExtra:
+    return RunExtra(
+        expires=None if expires is None else float(expires),
+        unique=unique,
+        tags=tuple(json.loads(tags)) if tags else (),
+        schedule=schedule,
+        tick=None if tick is None else float(tick),
+        folded=folded or 0,
+    )

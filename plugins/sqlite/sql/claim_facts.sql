@@ -1,0 +1,20 @@
+-- The next due instant, the next expiry, and the lanes (queue, job) that have queued runs, found by leaps.
+WITH RECURSIVE head (seq, queue, job) AS (
+    SELECT * FROM (
+        SELECT seq, queue, job FROM run INDEXED BY run_lane WHERE state = 4 ORDER BY queue, job LIMIT 1
+    )
+    UNION ALL
+    SELECT run.seq, run.queue, run.job
+    FROM head CROSS JOIN run ON run.seq = (
+        SELECT seq FROM run INDEXED BY run_lane
+        WHERE state = 4 AND (queue, job) > (head.queue, head.job) ORDER BY queue, job LIMIT 1
+    )
+)
+SELECT
+    (SELECT min(due) FROM run INDEXED BY run_later WHERE state <= 3 AND state = 1),
+    (SELECT min(due) FROM run INDEXED BY run_later WHERE state <= 3 AND state = 2),
+    (
+        SELECT min(expires) FROM run INDEXED BY run_expires
+        WHERE expires IS NOT NULL AND attempt = 0 AND state <= 4
+    ),
+    (SELECT json_group_array(json_array(queue, job)) FROM head)

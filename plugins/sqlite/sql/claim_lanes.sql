@@ -1,0 +1,14 @@
+-- The most urgent of several lanes: for each lane [[seq, urgency], …], as rows.py reads numbers.
+SELECT json_group_array((
+    SELECT json_group_array(json_array(seq, iif(
+        CAST(urgency * 4194304 AS INTEGER) / 4194304.0 = urgency,
+        CAST(urgency * 4194304 AS INTEGER),
+        quote(urgency)
+    )))
+    FROM (
+        SELECT seq, urgency FROM run INDEXED BY run_lane
+        WHERE state = 4 AND queue = lane.value ->> 0 AND job = lane.value ->> 1 AND urgency < ?1
+        ORDER BY urgency, seq LIMIT ?2
+    )
+))
+FROM json_each(?3) AS lane

@@ -1,0 +1,13 @@
+-- The run that each stands for: its own when it is there, else the unfinished one of its key.
+WITH new (run, job, unique_key) AS (VALUES
+    (?, ?, ?)-- each
+)
+SELECT json_group_array(coalesce(
+    (SELECT id FROM run WHERE id = new.run),
+    (
+        SELECT id FROM run INDEXED BY run_unique
+        WHERE run.job = new.job AND run.unique_key = new.unique_key AND run.unique_key IS NOT NULL AND run.state <= 5
+    ),
+    new.run
+))
+FROM new WHERE new.run IS NOT NULL

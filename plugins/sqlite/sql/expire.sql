@@ -1,0 +1,2 @@
+UPDATE run SET state = 9, finished = ?, reason = 'expired'
+WHERE seq IN (SELECT value FROM json_each(?))

@@ -1,0 +1,1 @@
+UPDATE signal SET count = count + 1 WHERE name = ?

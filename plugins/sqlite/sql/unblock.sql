@@ -1,0 +1,15 @@
+-- Where nothing of a schedule is unfinished but blocked runs, the oldest of them goes.
+UPDATE run SET state = iif(due > ?, 1, 4)
+WHERE seq IN (
+    SELECT (
+        SELECT min(seq) FROM run INDEXED BY run_schedule
+        WHERE schedule = ended.column1 AND schedule IS NOT NULL AND state <= 5 AND state = 3
+    )
+    FROM (VALUES
+        (?)-- each
+    ) AS ended
+    WHERE NOT EXISTS (
+        SELECT 1 FROM run INDEXED BY run_schedule
+        WHERE schedule = ended.column1 AND schedule IS NOT NULL AND state <= 5 AND state IN (1, 2, 4, 5)
+    )
+)

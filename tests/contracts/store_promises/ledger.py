@@ -1,0 +1,101 @@
+"""The ledger: what became of each tick, with equal results folded into ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kernel.contracts.store import Look, Looked, Store
+from kernel.model.schedule import Tick
+from tests.contracts.store_promises.samples import NOW, id_of, line, row
+
+
+async def _write(store: Store, *batches: Sequence[Tick]) -> list[Tick]:
+    """The nightly ledger after these batches of lines, each written by a look of its own; oldest first."""
+    await store.put_schedules([row()])
+    for number, ticks in enumerate(batches):
+        look = Look("nightly", NOW + number, NOW + number + 1)
+        await store.look([look], lambda _look, _unfinished, ticks=ticks: Looked(ticks=ticks))
+    return [*reversed(await store.ticks("nightly", NOW - 1e6, NOW + 1e6, 1000))]
+
+
+class Ledger:
+    async def test_a_schedule_without_ticks_has_an_empty_ledger(self, store: Store) -> None:
+        assert await store.ticks("nightly", 0.0, NOW, 10) == []
+
+    async def test_lines_of_different_results_are_kept_apart(self, store: Store) -> None:
+        given = [line(NOW, result="missed"), line(NOW + 1, result="paused"), line(NOW + 2, result="missed")]
+
+        assert await _write(store, given) == given
+
+    async def test_lines_of_one_result_and_different_reasons_are_kept_apart(self, store: Store) -> None:
+        given = [line(NOW, reason="a"), line(NOW + 1, reason="b"), line(NOW + 2), line(NOW + 3, reason="")]
+
+        assert await _write(store, given) == given
+
+    async def test_consecutive_lines_of_one_result_and_reason_become_one_range(self, store: Store) -> None:
+        found = await _write(store, [line(NOW, reason="a")], [line(NOW + 5, NOW + 9, 3, reason="a")])
+
+        assert found == [line(NOW, NOW + 9, 4, reason="a")]
+
+    async def test_consecutive_lines_without_a_reason_become_one_range(self, store: Store) -> None:
+        found = await _write(store, [line(NOW)], [line(NOW + 1)], [line(NOW + 2)])
+
+        assert found == [line(NOW, NOW + 2, 3)]
+
+    async def test_lines_fold_within_one_look_too(self, store: Store) -> None:
+        found = await _write(store, [line(NOW), line(NOW + 1), line(NOW + 2, result="paused"), line(NOW + 3)])
+
+        assert found == [line(NOW, NOW + 1, 2), line(NOW + 2, result="paused"), line(NOW + 3)]
+
+    async def test_lines_of_runs_are_kept_apart(self, store: Store) -> None:
+        given = [line(NOW + number, result="run", run=id_of(number)) for number in range(3)]
+
+        assert await _write(store, given[:2], given[2:]) == given
+
+    async def test_a_run_between_them_keeps_two_ranges_apart(self, store: Store) -> None:
+        run = line(NOW + 2, result="run", run=id_of(1))
+
+        found = await _write(store, [line(NOW), line(NOW + 1)], [run], [line(NOW + 3)])
+
+        assert found == [line(NOW, NOW + 1, 2), run, line(NOW + 3)]
+
+    async def test_lines_of_different_schedules_are_kept_apart(self, store: Store) -> None:
+        await store.put_schedules([row("a"), row("b")])
+
+        for until in (1, 2):
+            await store.look(
+                [Look(name, NOW + until - 1, NOW + until) for name in "ab"],
+                lambda look, _unfinished: Looked(ticks=[line(look.until, schedule=look.schedule)]),
+            )
+
+        found = [tick for name in "ab" for tick in await store.ticks(name, NOW, NOW + 9, 10)]
+        assert found == [line(NOW + 1, NOW + 2, 2, schedule=name) for name in "ab"]
+
+    async def test_the_ranges_add_up_to_every_tick(self, store: Store) -> None:
+        ticks = [line(NOW + n, result=["missed", "paused", "skipped"][n // 7 % 3]) for n in range(100)]
+
+        found = await _write(store, *(ticks[start : start + 9] for start in range(0, 100, 9)))
+
+        assert sum(tick.count for tick in found) == 100
+        assert len(found) == 15
+
+    async def test_ticks_are_the_lines_that_touch_the_span_newest_first(self, store: Store) -> None:
+        lines = [line(NOW + n, NOW + n + 9, 10, result=str(n)) for n in (0, 10, 20, 30)]
+        await _write(store, lines)
+
+        async def found(since: float, until: float) -> list[str]:
+            return [tick.result for tick in await store.ticks("nightly", NOW + since, NOW + until, 10)]
+
+        assert await found(12, 15) == ["10"]
+        assert await found(9, 20) == ["20", "10", "0"]
+        assert await found(-5, 0) == ["0"]
+        assert await found(39, 99) == ["30"]
+        assert await found(39.5, 99) == []
+        assert await found(9.2, 9.8) == []
+
+    async def test_no_more_lines_are_given_than_limit_and_they_are_the_newest(self, store: Store) -> None:
+        await _write(store, [line(NOW + number, result=str(number)) for number in range(5)])
+
+        found = await store.ticks("nightly", NOW, NOW + 9, 2)
+
+        assert [tick.result for tick in found] == ["4", "3"]

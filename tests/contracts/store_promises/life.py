@@ -1,0 +1,55 @@
+"""A store's life: where it is, who has it open, and how it closes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kernel.contracts.store import Store
+from tests.contracts.store_promises.samples import KERNEL, NOW
+
+
+class Life:
+    durable: Any
+
+    async def test_a_store_says_where_it_is_and_whether_it_is_durable(self, store: Store) -> None:
+        assert "://" in store.url
+        assert store.is_durable == self.durable
+
+    async def test_opening_an_empty_store_sets_nothing_free(self, make_store: Callable[[], Store]) -> None:
+        store = make_store()
+
+        assert await store.open(KERNEL) == []
+
+        await store.close()
+
+    async def test_a_store_may_be_closed_twice(self, make_store: Callable[[], Store]) -> None:
+        store = make_store()
+        await store.open(KERNEL)
+
+        await store.close()
+        await store.close()
+
+    async def test_a_store_that_was_never_opened_may_be_closed(self, make_store: Callable[[], Store]) -> None:
+        await make_store().close()
+
+    async def test_a_client_opens_a_store_without_being_a_kernel(self, make_store: Callable[[], Store]) -> None:
+        store = make_store()
+
+        assert await store.open(None) == []
+        assert await store.kernels() == []
+
+        await store.close()
+
+    async def test_the_kernel_that_has_opened_a_store_is_alive(self, store: Store) -> None:
+        assert await store.kernels() == [KERNEL]
+
+    async def test_a_heartbeat_tells_when_a_kernel_was_seen_last(self, store: Store) -> None:
+        await store.beat(KERNEL.id, NOW + 5)
+
+        assert await store.kernels() == [KERNEL._replace(seen=NOW + 5)]
+
+    async def test_a_heartbeat_of_an_unknown_kernel_makes_none(self, store: Store) -> None:
+        await store.beat("unknown", NOW + 5)
+
+        assert await store.kernels() == [KERNEL]

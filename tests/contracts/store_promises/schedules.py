@@ -1,0 +1,69 @@
+"""The rows of schedules: written whole, removed by name, paused by an operator."""
+
+from __future__ import annotations
+
+import pytest
+
+from kernel.contracts.store import Look, Looked, RunQuery, Store
+from kernel.model.schedule import ScheduleRow
+from tests.contracts.store_promises.samples import NOW, line, numbers, row, tick_run
+
+
+async def _rows(store: Store) -> dict[str, ScheduleRow]:
+    return {found.name: found for found in await store.schedules()}
+
+
+class Schedules:
+    async def test_an_empty_store_has_no_schedules(self, store: Store) -> None:
+        assert await store.schedules() == []
+
+    async def test_a_schedule_comes_back_exactly_as_it_was_put(self, store: Store) -> None:
+        given = row("ä-1", looked_until=NOW + 0.125, dynamic=True, anchor=NOW - 0.5, paused=False)
+
+        await store.put_schedules([given])
+
+        assert await store.schedules() == [given]
+
+    async def test_several_schedules_are_put_in_one_call(self, store: Store) -> None:
+        given = [row("b"), row("a"), row("c")]
+
+        await store.put_schedules(given)
+
+        assert await _rows(store) == {one.name: one for one in given}
+
+    async def test_a_schedule_of_the_same_name_is_replaced_whole(self, store: Store) -> None:
+        await store.put_schedules([row("a", paused=True, dynamic=True), row("b")])
+        newer = row("a", looked_until=NOW + 9, definition='{"n":2}', anchor=NOW + 1)
+
+        await store.put_schedules([newer])
+
+        assert await _rows(store) == {"a": newer, "b": row("b")}
+
+    async def test_removed_schedules_are_gone(self, store: Store) -> None:
+        await store.put_schedules([row("a"), row("b"), row("c")])
+
+        await store.remove_schedules(["a", "c", "unknown"])
+
+        assert set(await _rows(store)) == {"b"}
+
+    async def test_ticks_and_runs_of_a_removed_schedule_stay(self, store: Store) -> None:
+        await store.put_schedules([row()])
+        looked = Looked(runs=[tick_run(1, NOW)], ticks=[line(NOW)])
+        await store.look([Look("nightly", NOW, NOW + 1)], lambda _look, _unfinished: looked)
+
+        await store.remove_schedules(["nightly"])
+
+        assert await store.ticks("nightly", NOW, NOW, 10) == [line(NOW)]
+        assert numbers(await store.runs(RunQuery(schedule="nightly"))) == [1]
+
+    @pytest.mark.parametrize("paused", [True, False, None])
+    async def test_an_operators_pause_is_written_to_the_row(self, store: Store, paused: bool | None) -> None:
+        await store.put_schedules([row("a", paused=not paused), row("b")])
+
+        assert await store.pause_schedule("a", paused) is True
+
+        assert await _rows(store) == {"a": row("a", paused=paused), "b": row("b")}
+
+    async def test_pausing_an_unknown_schedule_says_so(self, store: Store) -> None:
+        assert await store.pause_schedule("unknown", True) is False
+        assert await store.schedules() == []
