@@ -1,4 +1,4 @@
-"""plugins.toml as checked values. Every mistake of the file is told at once, with its line, what was found and expected.
+"""plugins.toml as checked values. Every mistake in it is told at once, with its line, what was found and expected.
 
 Relative paths (``plugin_dirs``, ``run_dir``, ``sqlite:///…`` and ``${file:…}``) start at the folder of plugins.toml.
 """
@@ -76,7 +76,7 @@ def load_config(path: Path | str = DEFAULT_NAME, environment: Mapping[str, str] 
 
 
 def read_config(path: Path | str = DEFAULT_NAME, environment: Mapping[str, str] | None = None) -> Config:
-    """The same, with what is wrong in ``problems``, so that the plugins can add theirs; ConfigError only when it is not TOML."""
+    """The same with its mistakes in ``problems``, for the plugins' to be added; ConfigError only when it is no TOML."""
     path = Path(path)
     return parse_config(read_text(path), path, environment)
 
@@ -189,13 +189,14 @@ class _Reader:
             if other == name:
                 good.append(name)
                 continue
-            text = f"differs only in case from [plugins.{other}] ({self._source.place_of(('plugins', other))}); expected one of them"
+            place = self._source.place_of(("plugins", other))
+            text = f"differs only in case from [plugins.{other}] ({place}); expected one of them"
             self._problems.append(self._source.in_table(("plugins", name), text))
         return good
 
 
 def trying_as_text(check: Callable[[Any], T], value: Any) -> T:
-    """``check(value)``; text from the environment that it refuses is tried again as the number, true or false it spells."""
+    """``check(value)``; text from the environment that it refuses is tried as the number, true or false it spells."""
     if not isinstance(value, Secret):
         return check(value)
     spelt = _spelt(value)
@@ -319,17 +320,24 @@ CONCURRENCY_SCHEMA = {"type": "integer", "minimum": 1, "maximum": 100_000}
 PLUGIN_TABLES = ("enabled", "jobs", "schedules")
 """The keys of ``[plugins.NAME]`` that are the kernel's own; all others are the plugin's settings."""
 
+
+def _text(description: str) -> dict[str, Any]:
+    return {"type": "string", "description": description}
+
+
 TABLES = ("kernel", "queues", "plugins")
 KERNEL_KEYS = {
-    "store": KeyRule(_check_store, DEFAULT_STORE, {"type": "string", "description": "Where runs and schedules are kept: sqlite:///path, memory:// or postgresql://…"}),
-    "concurrency": KeyRule(_check_kernel_concurrency, 100, {**CONCURRENCY_SCHEMA, "description": "The most attempts at once."}),
-    "timezone": KeyRule(_check_timezone, "UTC", {"type": "string", "description": "The zone of cron schedules that name none."}),
+    "store": KeyRule(
+        _check_store, DEFAULT_STORE, _text("Where runs are kept: sqlite:///path, memory:// or postgresql://…")
+    ),
+    "concurrency": KeyRule(_check_kernel_concurrency, 100, CONCURRENCY_SCHEMA),
+    "timezone": KeyRule(_check_timezone, "UTC", _text("The zone of cron schedules that name none.")),
     "shutdown_grace": KeyRule(lambda value, _: seconds(value, zero=True), "30s", DURATION_SCHEMA),
-    "plugin_dirs": KeyRule(_check_paths, ["plugins"], {"type": "array", "items": {"type": "string"}, "description": "Folders in which plugins are sought."}),
-    "run_dir": KeyRule(_check_path, None, {"type": "string", "description": "The folder of the control socket; else that of the SQLite file, or var."}),
+    "plugin_dirs": KeyRule(_check_paths, ["plugins"], {"type": "array", "items": _text("A folder of plugins.")}),
+    "run_dir": KeyRule(_check_path, None, _text("For the control socket; else the SQLite file's folder, or var.")),
     "max_block": KeyRule(lambda value, _: seconds(value), "5m", DURATION_SCHEMA),
     "log_format": KeyRule(_check_log_format, "auto", {"enum": ["auto", "text", "json"]}),
-}  # fmt: skip
+}
 QUEUE_KEYS = {
     "concurrency": KeyRule(lambda value, _: check_concurrency(value), None, CONCURRENCY_SCHEMA),
     "max_waiting": KeyRule(_check_max_waiting, 1_000_000, {"type": "integer", "minimum": 1, "maximum": 1_000_000_000}),

@@ -1,4 +1,4 @@
-"""The text of plugins.toml and the lines on which its tables and keys stand, so that every message can name its place."""
+"""The text of plugins.toml and the lines on which its tables and keys stand, so that messages can name the place."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _SYNTAX = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
 Key = tuple[str | int, ...]
-"""The way to a table or value: ``("plugins", "fleet", "jobs", "sync", "timeout")``; a number counts tables of an array."""
+"""The way to a table or value: ``("plugins", "fleet", "jobs", "sync", "timeout")``; a number is an array's index."""
 
 
 class Problem(NamedTuple):
@@ -131,9 +131,9 @@ class _NotAFileError(Exception):
 
 def _read(path: Path, limit: int) -> bytes:
     """At most ``limit`` bytes and one more. A pipe or device is never opened: that alone may hang, or do something."""
-    _check_regular(os.stat(path).st_mode)
+    _check_regular(path.stat().st_mode)
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - what was checked is the descriptor, not the path
         _check_regular(os.fstat(descriptor).st_mode)
         return file.read(limit + 1)
 
@@ -197,7 +197,7 @@ def _one_line(text: str) -> str:
 
 
 def _lines_of(text: str, name: str) -> dict[Key, int]:
-    """The line of each table and key. Of a text that is not TOML it makes what it can; tomllib says what is wrong with it."""
+    """The line of each table and key. Of what is not TOML it makes what it can; tomllib will say what is wrong."""
     scanner = _Scanner(name)
     for match in _TOKEN.finditer(text):
         scanner.take(match[0])
@@ -219,58 +219,58 @@ class _Scanner:
         self._brackets = 0
         self._state = "start"
 
-    def take(self, token: str) -> None:
+    def take(self, word: str) -> None:
         self._count += 1
         if self._count > _MAX_TOKENS:
             raise ConfigError(
                 f"{self._name}:{self._line}: more than {_MAX_TOKENS:,} words; expected a configuration of some pages"
             )
-        if token == "\n":
+        if word == "\n":
             self._end_line()
-        elif not token.startswith("#"):
-            getattr(self, f"_in_{self._state}")(token)
-        self._line += token.count("\n")
+        elif not word.startswith("#"):
+            getattr(self, f"_in_{self._state}")(word)
+        self._line += word.count("\n")
 
     def _end_line(self) -> None:
         if self._state != "value" or self._level <= 0:
             self._state, self._part, self._brackets = "start", [], 0
 
-    def _in_start(self, token: str) -> None:
-        if token == "[":
+    def _in_start(self, word: str) -> None:
+        if word == "[":
             self._state, self._brackets = "header", 1
         else:
             self._state = "key"
-            self._in_key(token)
+            self._in_key(word)
 
-    def _in_header(self, token: str) -> None:
-        if token == "[":
+    def _in_header(self, word: str) -> None:
+        if word == "[":
             self._brackets += 1
-        elif token == "]":
+        elif word == "]":
             self._state = "rest"
             self._begin_table(tuple(_parts_of(self._part)))
         else:
-            self._take_part(token)
+            self._take_part(word)
 
-    def _in_key(self, token: str) -> None:
-        if token == "=":
+    def _in_key(self, word: str) -> None:
+        if word == "=":
             self._state, self._level = "value", 0
             self._note((*self._table, *_parts_of(self._part)))
         else:
-            self._take_part(token)
+            self._take_part(word)
 
-    def _in_value(self, token: str) -> None:
-        if token in "[{":
+    def _in_value(self, word: str) -> None:
+        if word in "[{":
             self._level += 1
             if self._level > _MAX_LEVELS:
                 raise ConfigError(f"{self._name}:{self._line}: more than {_MAX_LEVELS} levels; expected fewer")
-        elif token in "]}":
+        elif word in "]}":
             self._level -= 1
 
-    def _in_rest(self, token: str) -> None:
+    def _in_rest(self, word: str) -> None:
         """What follows a header on its line is for tomllib to refuse."""
 
-    def _take_part(self, token: str) -> None:
-        self._part.append(token)
+    def _take_part(self, word: str) -> None:
+        self._part.append(word)
         if len(self._part) > 2 * _MAX_PARTS:
             raise ConfigError(f"{self._name}:{self._line}: a key of more than {_MAX_PARTS} parts; expected fewer")
 
@@ -296,16 +296,16 @@ class _Scanner:
             self.lines[key] = self._line
 
 
-def _parts_of(tokens: Iterable[str]) -> Iterator[str]:
-    for token in tokens:
-        if token.startswith(("'", '"')):
-            yield _unquoted(token)
-        elif token != ".":
-            yield token
+def _parts_of(words: Iterable[str]) -> Iterator[str]:
+    for word in words:
+        if word.startswith(("'", '"')):
+            yield _unquoted(word)
+        elif word != ".":
+            yield word
 
 
-def _unquoted(token: str) -> str:
+def _unquoted(word: str) -> str:
     try:
-        return str(tomllib.loads(f"key = {token}")["key"])
+        return str(tomllib.loads(f"key = {word}")["key"])
     except (tomllib.TOMLDecodeError, RecursionError):
-        return token
+        return word

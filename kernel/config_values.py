@@ -1,4 +1,4 @@
-"""``${NAME}``, ``${NAME:-default}`` and ``${file:PATH}`` in the values of plugins.toml, and the secrets that come of them."""
+"""``${NAME}``, ``${NAME:-default}`` and ``${file:PATH}`` in values of plugins.toml, and the secrets they bring in."""
 
 from __future__ import annotations
 
@@ -24,6 +24,15 @@ class Secret(str):
 
     def __repr__(self) -> str:
         return "'***'"
+
+
+def plain(value: Any) -> Any:
+    """The value with secrets in it as common text, for where only that is known as text."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Secret) else value
 
 
 def fill_in(data: dict[str, Any], source: Source, environment: Mapping[str, str]) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""``@job``, ``@cron``, ``@every`` and ``@after``: they note on a function what the kernel shall make of it, and return it as it is."""
+"""``@job``, ``@cron``, ``@every`` and ``@after``: they note on a function what it shall be, and return it as it is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar, overload
 
 from kernel.model.errors import ConfigError, nearest, shown
-from kernel.model.job import POLICY_NAMES, Keep, Policies, check_name, declare, place_of, policies
+from kernel.model.job import POLICY_NAMES, Declaration, Keep, Policies, check_name, declare, place_of, policies
 from kernel.model.schedule import CatchUp, Kind, Overlap, make_schedule
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class _NotGiven:
 
 
 NOT_GIVEN: Any = _NotGiven()
-"""The default of every option: None is a value of some, and an option that is not given is left to the next best place."""
+"""The default of every option, for None is a value of some."""
 
 
 @overload
@@ -49,7 +49,7 @@ def job(
 
 
 def job(function: Any = None, /, **options: Any) -> Any:
-    """Makes the function a job, with these policies; ConfigError that names function, place and option when one is wrong.
+    """Makes the function a job with these policies; ConfigError names function, place and option when one is wrong.
 
     Options: name, queue, priority, concurrency, retry, timeout, max_silence, expires, keep, tags.
     """
@@ -99,7 +99,7 @@ def every(
     paused: bool = NOT_GIVEN,
     **unknown: Never,
 ) -> Callable[[F], F]:
-    """Enqueues the job at a steady pace, at least 100 ms; with ``anchor="finish"`` the wait begins when the last run ended."""
+    """Enqueues the job at a steady pace; with ``anchor="finish"`` the wait begins when the last run ended."""
     options = {
         "name": name, "anchor": anchor, "jitter": jitter, "start": start, "end": end, "catch_up": catch_up,
         "catch_up_window": catch_up_window, "catch_up_max": catch_up_max, "overlap": overlap, "payload": payload,
@@ -128,8 +128,7 @@ def _declare_job(function: F, options: dict[str, Any]) -> F:
     try:
         _check_known("@job", options, POLICY_NAMES)
         declaration = declare(function)
-        if options and declaration.policies != Policies():
-            raise ConfigError("@job stands on it twice; expected all policies in one")
+        _check_is_first(declaration, options)
         declaration.policies = policies(declaration.policies, **options)
     except ConfigError as error:
         raise _named("@job", function, error) from None
@@ -171,6 +170,11 @@ def _naming_option(option: str, check: Callable[..., object], *arguments: object
         check(*arguments)
     except ConfigError as error:
         raise ConfigError(f"{option}: {error}") from None
+
+
+def _check_is_first(declaration: Declaration, options: Mapping[str, Any]) -> None:
+    if options and declaration.policies != Policies():
+        raise ConfigError("it stands there twice; expected all policies in one")
 
 
 def _check_known(decorator: str, given: Mapping[str, Any], known: Sequence[str] | Mapping[str, Any]) -> None:

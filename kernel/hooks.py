@@ -1,4 +1,4 @@
-"""The hooks by which plugins join in: their specifications, the marker ``hookimpl``, and the finding of both on a plugin."""
+"""The hooks by which plugins join in: what each is, the marker ``hookimpl``, and the finding of them on a plugin."""
 
 from __future__ import annotations
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from kernel.client import wait_for
-from kernel.config import Config, load_config
-from kernel.config_changes import Changes, diff
+from kernel.config import Config, load_config, read_config
 from kernel.contracts.clock import SystemClock
 from kernel.contracts.service import Periodic
 from kernel.contracts.store import Announced, KernelRow
@@ -38,13 +37,15 @@ from kernel.model.queue import Queue
 from kernel.plugin_host import PluginHost, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from types import TracebackType
 
+    from kernel.config_changes import Changes
     from kernel.contracts.clock import Clock
     from kernel.contracts.store import Store
     from kernel.flow.event_bus import Subscription
     from kernel.model.duration import Duration
+    from kernel.model.events import Event
     from kernel.model.job import Job
     from kernel.plugin_host import Listener
     from kernel.model.run import Run
@@ -134,7 +135,7 @@ class Kernel:
         self.host = PluginHost(mark_dir=config.run_dir / "importing", on_broken=self._plugin_broke)
         self._stack.callback(self.host.close)
         await self.host.load(self.config)
-        self.store = await open_store(config.store, self.host)
+        self.store = await open_store(config.store)
         socket = config.run_dir / f"kernel-{self.id[:8]}.sock"
         now = self.clock.now()
         row = KernelRow(self.id, os.getpid(), platform.node(), _boot_id(), now, now, str(socket))
@@ -213,7 +214,22 @@ class Kernel:
 
     def plugin_states(self) -> list[dict[str, Any]]:
         """Every plugin that was found: its state (enabled, off, broken), and where and why."""
-        return [state.as_json() for state in self.host.states()]
+        return [
+            {
+                "plugin": state.name,
+                "state": state.state,
+                "source": state.source,
+                "reason": state.reason,
+                "place": state.place,
+                "note": state.note,
+                "jobs": [job.name for job in state.jobs],
+                "schedules": [schedule.name for schedule in state.schedules],
+                "requires": list(state.requires),
+                "version": state.version,
+                "about": state.doc,
+            }
+            for state in self.host.states()
+        ]
 
     # Configuration that changes while the kernel runs
 
@@ -221,41 +237,22 @@ class Kernel:
         """Reads plugins.toml again and acts on what changed, told in lines. ConfigError: the edit is bad, nothing changed."""
         async with self._switching:
             try:
-                new = await asyncio.to_thread(load_config, self.config.source.path)
-                await self.host.check(new)
+                prepared = await self.host.prepare(await asyncio.to_thread(read_config, self.config.source.path))
+                if prepared.problems:
+                    self.host.apply(prepared)
             except ConfigError as error:
                 self.bus.publish(ConfigRejected(self.clock.now(), tuple(error.problems)))
                 raise
-            changes = diff(self.config, new)
-            old, self.config = self.config, new
-            if not changes:
-                return ()
-            await self._apply(changes, old)
-            lines = changes.lines()
-            self.bus.publish(ConfigReloaded(self.clock.now(), lines))
+            grace = self.config.kernel.shutdown_grace_seconds
+            for name in (*prepared.changes.disable, *prepared.changes.reconfigure):
+                await self._switch_off(name, grace)
+            self.host.apply(prepared)
+            self.config = prepared.config
+            await self._switch_on(prepared.changes)
+            lines = prepared.changes.lines()
+            if lines:
+                self.bus.publish(ConfigReloaded(self.clock.now(), lines))
             return lines
-
-    async def _apply(self, changes: Changes, old: Config) -> None:
-        again = (*changes.reconfigure, *changes.override)
-        for name in (*changes.disable, *again):
-            await self._switch_off(name, old.kernel.shutdown_grace_seconds)
-        for name in (*again, *changes.enable):
-            await self._switch_on(name)
-        self.catalog.set_queues(self._queues())
-        await self.engine.scheduler.refresh()
-        self.engine.claimer.wake()
-        await self._tell_who_is_here()
-
-    async def _switch_on(self, name: str) -> None:
-        await self.host.enable(name, self.config)
-        state = self.host.state(name)
-        if state.state != "enabled":
-            return
-        self.catalog.add(state.jobs)
-        self._subscribe(self.host.listeners([name]))
-        await self.host.start(self, [name])
-        await self.engine.scheduler.declare(name, state.schedules)
-        self.bus.publish(PluginEnabled(self.clock.now(), name))
 
     async def _switch_off(self, name: str, grace: float) -> None:
         await self.engine.scheduler.look(plugin=name)
@@ -263,8 +260,23 @@ class Kernel:
         await self.host.stop(self, [name])
         for subscription in self._subscriptions.pop(name, []):
             await self.bus.unsubscribe(subscription)
-        await self.host.disable(name)
         self.bus.publish(PluginDisabled(self.clock.now(), name))
+
+    async def _switch_on(self, changes: Changes) -> None:
+        fresh = (*changes.enable, *changes.reconfigure)
+        self._subscribe(listener for listener in self.host.listeners() if listener.plugin in fresh)
+        await self.host.start(self, fresh)
+        states = {state.name: state for state in self.host.states()}
+        self.catalog.set_queues(self._queues())
+        for name in (*fresh, *changes.override):
+            if states[name].state == "enabled":
+                self.catalog.add(states[name].jobs)
+                await self.engine.scheduler.declare(name, states[name].schedules)
+        for name in changes.enable:
+            self.bus.publish(PluginEnabled(self.clock.now(), name))
+        await self.engine.scheduler.refresh()
+        self.engine.claimer.wake()
+        await self._tell_who_is_here()
 
     async def _look_at_file(self) -> None:
         stamp = _stamp(self.config.source.path)
@@ -281,7 +293,7 @@ class Kernel:
 
     def _subscribe(self, listeners: Iterable[Listener]) -> None:
         for listener in listeners:
-            subscription = self.bus.subscribe(listener.plugin, listener.kinds, listener.tell)
+            subscription = self.bus.subscribe(listener.plugin, listener.kinds, _teller(listener))
             self._subscriptions.setdefault(listener.plugin, []).append(subscription)
 
     def _plugin_broke(self, plugin: str, reason: str, place: str) -> None:
@@ -310,6 +322,17 @@ class Kernel:
         if plugin in states and states[plugin].state != "enabled":
             return f"plugin {plugin} is {states[plugin].state}"
         return "job unknown"
+
+
+def _teller(listener: Listener) -> Callable[[Sequence[Event]], Awaitable[None]]:
+    async def tell(events: Sequence[Event]) -> None:
+        if listener.batch:
+            await listener.call(list(events))
+        else:
+            for event in events:
+                await listener.call(event)
+
+    return tell
 
 
 def _stamp(path: Path) -> tuple[float, int] | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
+from kernel.config_schema import PluginParts
 from kernel.hooks import Hook, hooks_of, marked, unmarked
 from kernel.model.errors import shown
 from kernel.model.job import place_of
@@ -38,7 +39,7 @@ State = Literal["enabled", "off", "broken"]
 
 @dataclass(frozen=True, slots=True)
 class PluginState:
-    """A plugin as lists show it. ``reason`` and ``place`` (file:line) say why it is broken; ``note`` is worth knowing."""
+    """A plugin as lists show it. ``reason`` and ``place`` (file:line): why it is broken; ``note``: what else is so."""
 
     name: str
     state: State
@@ -92,6 +93,10 @@ class Plugin:
             doc=_text(names.get("__doc__")).strip().partition("\n")[0],
         )
 
+    def parts(self) -> PluginParts:
+        """What its table in plugins.toml may speak of."""
+        return PluginParts(self.state == "enabled", self.model, self.declared.jobs, self.declared.schedules)
+
     @property
     def is_broken(self) -> bool:
         return self.state == "broken"
@@ -137,8 +142,7 @@ class Plugin:
             self.requires = await self.guard.in_thread("import", _requires_of, self.module)
 
     async def make(self, table: PluginConfig, config: Config) -> list[Problem]:
-        """Settings, instance, hooks, jobs; what is wrong in plugins.toml comes back, what is wrong in the plugin breaks it."""
-        assert self.module is not None, "it is made after it is loaded"
+        """Settings, instance, hooks, jobs. What is wrong in plugins.toml comes back; wrong code breaks it."""
         with self._breaking(), self._marks.while_running(self.name, self.stamp), self.guard.keeping_the_process():
             self.model = await self.guard.in_thread("Settings", settings_model, self.module)
             checked: Checked = await self.guard.in_thread(

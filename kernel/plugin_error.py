@@ -6,7 +6,7 @@ from kernel.model.errors import ConfigError
 
 
 class PluginError(ConfigError):
-    """A plugin failed; ``reason`` is one line, ``place`` is file:line of its own deepest frame, as far as there is one."""
+    """A plugin failed; ``reason`` is one line, ``place`` is file:line of its own deepest frame, or empty."""
 
     def __init__(self, reason: str, place: str = "") -> None:
         self.reason, self.place = reason, place

@@ -1,7 +1,7 @@
-"""Finds plugins, in the folders of ``kernel.plugin_dirs`` and among the entry points of installed packages, and imports them.
+"""Finds plugins, in the folders of ``kernel.plugin_dirs`` and among the entry points of packages, and imports them.
 
-Nothing is imported to find it. A folder's plugin is a package ``NAME/__init__.py`` or one file ``NAME.py``; it is loaded under
-a private module name, and its folder is never put on ``sys.path``.
+Nothing is imported to find it. In a folder it is a package ``NAME/__init__.py`` or one file ``NAME.py``; it is loaded
+under a private module name, and its folder is never put on ``sys.path``.
 """
 
 from __future__ import annotations
@@ -134,11 +134,8 @@ def _changed_at(file: Path) -> int:
 def _import_file(found: Found) -> ModuleType:
     if found.module in sys.modules:
         return sys.modules[found.module]
-    assert found.file is not None, "a folder's plugin has a file"
-    is_package = found.file.name == "__init__.py"
-    spec = importlib.util.spec_from_file_location(
-        found.module, found.file, submodule_search_locations=[str(found.file.parent)] if is_package else None
-    )
+    inside = [str(found.root)] if found.root != found.file else None
+    spec = importlib.util.spec_from_file_location(found.module, found.file, submodule_search_locations=inside)
     if spec is None or spec.loader is None:
         raise ImportError(f"{found.file} cannot be imported")
     module = importlib.util.module_from_spec(spec)
@@ -183,7 +180,7 @@ def _file_of(module: str) -> Path | None:
 def _spec_by(finder: object, name: str, path: Sequence[str] | None) -> importlib.machinery.ModuleSpec | None:
     try:
         found = finder.find_spec(name, path)  # type: ignore[attr-defined] # what cannot find is caught below
-    except Exception:
+    except Exception:  # noqa: BLE001 - a finder is foreign code; its failure only means that it does not know
         return None
     return found if isinstance(found, importlib.machinery.ModuleSpec) else None
 

@@ -1,4 +1,4 @@
-"""Calls the code of one plugin so that whatever it does, the kernel goes on: in a thread or a task of its own, with a limit."""
+"""Calls the code of one plugin so that whatever it does, the kernel goes on: in a thread or task, with a limit."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Guard:
     """The border around one plugin. ``roots`` are its files and folders: an error's place is sought in them.
 
-    Calls to ``def`` functions happen one at a time, in one daemon thread; one that does not return in time is left behind
-    with its thread, and the next call gets a new one.
+    Calls to ``def`` functions happen one at a time, in one daemon thread; one that does not return in time is left
+    behind with its thread, and the next call gets a new one.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class _Call:
         pid = os.getpid()
         try:
             self.result = self._function(*self._arguments)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the border around plugin code: SystemExit too ends here
             self.text = text_of(error)  # read here, for its __str__ is plugin code too
             self.error = error
         if os.getpid() != pid:
@@ -176,7 +176,7 @@ class _Call:
         try:
             self.awaited = self._function(*self._arguments)
             self.result = await self.awaited
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the border around plugin code: SystemExit would end the loop
             self.text = text_of(error)
             self.error = error
 
@@ -203,7 +203,7 @@ class _Worker:
 
     def frames(self) -> Iterator[tuple[str, int]]:
         """Where it is now, outermost frame first."""
-        frame = sys._current_frames().get(self._thread.ident or 0)
+        frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 - as documented
         return reversed(list(_frames_up(frame)))
 
     def _work(self) -> None:
@@ -246,7 +246,7 @@ def text_of(error: BaseException) -> str:
     """What an error says: one line, without control characters, and safe whatever its ``__str__`` does."""
     try:
         text = str(error)
-    except BaseException as second:
+    except BaseException as second:  # noqa: BLE001 - a hostile __str__ must not replace the message
         text = f"its text cannot be read: __str__ raises {type(second).__name__}"
     line = " ".join("".join(char if char.isprintable() else " " for char in text[:4096]).split())
     return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 1] + "…"

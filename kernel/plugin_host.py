@@ -1,7 +1,7 @@
-"""The plugins of a kernel: found, loaded in order, told of events, started and stopped. Whatever one does, the others go on.
+"""The plugins of a kernel: found, loaded, told of events, started and stopped. Whatever one does, the others go on.
 
-A change of configuration has two steps: ``prepare`` checks and loads all that is new while nothing changes, ``apply`` puts it
-in place. A plugin is broken by what it does wrong; what is wrong in plugins.toml is a problem of the configuration.
+A change of configuration has two steps: ``prepare`` checks and loads all that is new while nothing changes, ``apply``
+puts it in place. A plugin is broken by what it does wrong; what is wrong in plugins.toml is the configuration's.
 """
 
 from __future__ import annotations
@@ -15,19 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.config import Config, PluginConfig, error_of
 from kernel.config_changes import Changes, diff
-from kernel.model.errors import nearest
+from kernel.config_schema import config_schema
+from kernel.model.errors import ConfigError, nearest
 from kernel.plugin import Plugin, PluginState
 from kernel.plugin_error import PluginError
 from kernel.plugin_finder import Finding, Found, Refused, find_plugins
 from kernel.plugin_guard import Guard
 from kernel.plugin_listeners import Listener
 from kernel.plugin_marks import Marks
-from kernel.plugin_store import open_store
+from kernel.plugin_store import open_store, store_plugin
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from pydantic import BaseModel
 
     from kernel.config_source import Problem
     from kernel.hooks import Hook
@@ -58,7 +57,7 @@ class Prepared:
 
 
 class PluginHost:
-    """Used on one loop, one change at a time. ``on_broken(plugin, reason, place)`` is told of each plugin that breaks."""
+    """For one loop, and one change at a time. ``on_broken(plugin, reason, place)`` is told of what breaks."""
 
     def __init__(
         self,
@@ -103,6 +102,7 @@ class PluginHost:
             problems += [] if plugin.is_broken else wrong
         rest = {name: plugin for name, plugin in plugins.items() if plugin not in order}
         plugins = {plugin.name: plugin for plugin in order} | rest
+        problems += _unknown_store(config, order)
         changes = self._changes(config, plugins, registered)
         return Prepared(config, changes, tuple(problems), plugins, registered, tuple(finding.refused))
 
@@ -137,9 +137,9 @@ class PluginHost:
     def schedules(self) -> list[Schedule]:
         return [schedule for plugin in self._plugins.values() for schedule in plugin.registered.schedules]
 
-    def settings_models(self) -> dict[str, type[BaseModel] | None]:
-        """The model of each loaded plugin's settings; None for a plugin that has none."""
-        return {name: plugin.model for name, plugin in self._plugins.items() if plugin.hooks or plugin.model}
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of plugins.toml, with the settings, jobs and schedules of the enabled plugins."""
+        return config_schema({name: plugin.parts() for name, plugin in self._plugins.items()})
 
     def listeners(self) -> list[Listener]:
         """The ears of all plugins. One whose hook fails or hangs is reported, and from then on hears nothing."""
@@ -171,7 +171,7 @@ class PluginHost:
                 self._tell_broken(plugin)
 
     async def stop(self, kernel: Any, names: Iterable[str] | None = None, *, within: float | None = None) -> None:
-        """Stops the started ones in reverse order, ``within`` so many seconds for all of them; failures are reported only."""
+        """Stops the started ones in reverse order, all ``within`` so many seconds; failures are only reported."""
         loop = asyncio.get_running_loop()
         end = None if within is None else loop.time() + within
         for plugin in reversed(self._chosen(names)):
@@ -329,6 +329,17 @@ def _missing_folders(config: Config, finding: Finding) -> list[Problem]:
         config.source.at(("kernel",), "plugin_dirs", f"{folder}: {reason}; expected a folder that can be read")
         for folder, reason in finding.unreadable.items()
     ]
+
+
+def _unknown_store(config: Config, order: Iterable[Plugin]) -> list[Problem]:
+    """A URL that no plugin is installed for; what the enabled ones may open, only they know."""
+    if any("open_store" in plugin.hooks for plugin in order):
+        return []
+    try:
+        store_plugin(config.kernel.store)
+    except ConfigError as error:
+        return [config.source.at(("kernel",), "store", str(error).removeprefix("store: "))]
+    return []
 
 
 def _unmet(plugin: Plugin, plugins: Mapping[str, Plugin], refused: set[str]) -> str:

@@ -22,12 +22,23 @@ _LISTS = (list, tuple, set, frozenset, Sequence, Iterable)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Listener:
-    """One plugin's ear. ``call`` takes an event, or with ``batch`` a list of them, of ``kinds`` or below; it never raises."""
+    """One plugin's ear for ``kinds`` and what is below them. ``call`` takes an event, or with ``batch`` a list of them.
+
+    Neither ``call`` nor ``tell`` raises.
+    """
 
     plugin: str
     call: Callable[[Any], Awaitable[None]]
     kinds: tuple[type[Event], ...]
     batch: bool
+
+    async def tell(self, told: Sequence[Event]) -> None:
+        """Tells it these events, one after the other or at once, as it takes them."""
+        if self.batch:
+            await self.call(list(told))
+            return
+        for event in told:
+            await self.call(event)
 
 
 def kinds_of(hook: Hook) -> tuple[type[Event], ...]:
@@ -39,7 +50,7 @@ def kinds_of(hook: Hook) -> tuple[type[Event], ...]:
     known = {kind.__name__: kind for kind in (Event, RunEvent, *events.event_types())}
     try:
         hints = typing.get_type_hints(hook.function, localns=known)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - an annotation is a plugin's code
         raise PluginError(f"{hook.name}: its annotation cannot be read: {error}; {EXPECTED}", hook.place) from None
     try:
         return _kinds_in(hints.get(parameter[0], Event), in_list=hook.name == "on_events")

@@ -1,4 +1,4 @@
-"""Marks on the disk that say which plugin's code was running, so that one that kills the process is found out at the next start."""
+"""Marks on the disk that say which plugin's code is running, so that one that kills the process is found out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Marks:
         self._folder = folder
 
     def refusal(self, plugin: str, changed_at: int) -> str | None:
-        """Why the plugin had better not be run; None once its code has changed since (``changed_at``, in nanoseconds)."""
+        """Why the plugin is not to be run; None when its code was changed since, at ``changed_at`` (nanoseconds)."""
         for path in self._paths(plugin):
             deaths = _deaths(path, changed_at)
             if deaths >= MOST_DEATHS:
@@ -65,7 +65,7 @@ def _write(path: Path, deaths: int) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="ascii") as file:
+        with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123 - it has no path, only a descriptor
             file.write(str(deaths))
     except OSError as error:
         log.warning(

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel.config import PluginConfig, trying_as_text
+from kernel.config_values import plain
 from kernel.model.errors import ConfigError, PayloadError, nearest, shown
-from kernel.model.job import POLICY_NAMES, Job, check_name, declaration_of, make_job, place_of, policies
+from kernel.model.job import POLICY_NAMES, Job, Policies, check_name, declaration_of, make_job, place_of, policies
 from kernel.model.schedule import SCHEDULE_OPTIONS, Schedule, make_schedule, override
 from kernel.plugin_error import PluginError
 
@@ -122,7 +123,7 @@ class Overrider:
         found = job.policies
         for key, value in self._usable(path, self._table.jobs.get(name, {}), _POLICIES):
             try:
-                found = trying_as_text(lambda value, key=key, base=found: policies(base, **{key: value}), value)
+                found = trying_as_text(_policy(found, key), value)
             except ConfigError as error:
                 self.problems.append(self._source.at(path, key, str(error).removeprefix(f"{key}: ")))
         return job if found == job.policies else replace(job, policies=found)
@@ -135,8 +136,7 @@ class Overrider:
         before = len(self.problems)
         for key, value in self._usable(path, self._table.schedules.get(name, {}), _SPECS + SCHEDULE_OPTIONS):
             try:
-                trying_as_text(lambda value, key=key: override(base, {key: value}), value)
-                good[key] = value
+                good[key] = trying_as_text(_option(base, key), value)
             except ConfigError as error:
                 self.problems.append(self._source.at(path, key, str(error).removeprefix(f"{key}: ")))
         if not good or len(self.problems) > before:
@@ -168,7 +168,7 @@ class Overrider:
         usable = []
         for key, value in table.items():
             if key in known:
-                usable.append((key, value))
+                usable.append((key, plain(value) if isinstance(value, dict | list) else value))
                 continue
             text = f"nothing that can be set here; expected one of {', '.join(known)}.{nearest(key, known)}"
             self.problems.append(self._source.at(path, key, text))
@@ -176,6 +176,18 @@ class Overrider:
 
 
 _POLICIES = tuple(name for name in POLICY_NAMES if name != "name")
+
+
+def _policy(base: Policies, key: str) -> Callable[[Any], Policies]:
+    return lambda value: policies(base, **{key: value})
+
+
+def _option(base: Schedule, key: str) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        override(base, {key: value})
+        return value
+
+    return check
 
 
 def functions_in(results: Sequence[object]) -> object:

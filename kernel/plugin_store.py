@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from kernel.plugin_host import PluginHost
 
 _PLUGIN_OF = {"sqlite": "sqlite", "memory": "memory", "postgresql": "postgres", "postgres": "postgres"}
+_EXAMPLES = {"sqlite": "sqlite:///path", "memory": "memory://", "postgresql": "postgresql://…"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 async def open_store(url: str, host: PluginHost | None = None) -> Store:
     """The store of this URL, not opened yet: from an enabled plugin of ``host`` that knows it, else by entry point.
 
-    ConfigError when no plugin has this scheme, or the one that has it is broken. No message shows more of the URL than its scheme.
+    ConfigError when no plugin has this scheme, or the one that has it is broken; of the URL it shows the scheme only.
     """
     for plugin, hook in host.hooks("open_store") if host is not None else ():
         store = await _ask(plugin, hook, url)
         if store is not None:
             return store
-    scheme = scheme_of(url)
-    plugin = await _loaded(entry_points()[_PLUGIN_OF.get(scheme, scheme)])
+    plugin = await _loaded(store_plugin(url))
     try:
         for hook in plugin.hooks.get("open_store", []):
             store = await _ask(plugin, hook, url)
@@ -41,19 +41,22 @@ async def open_store(url: str, host: PluginHost | None = None) -> Store:
                 return store
     finally:
         plugin.let_go()
-    raise ConfigError(f"store: {scheme}:// is not opened by the plugin {plugin.name}; {_expected()}")
+    raise ConfigError(f"store: the plugin {plugin.name}, named by the URL's scheme, opens no such store")
 
 
-def scheme_of(url: str) -> str:
-    """The URL's scheme; ConfigError when no installed plugin is named for it."""
+def store_plugin(url: str) -> Found:
+    """The installed plugin for the URL's scheme; ConfigError with the known ones when there is none."""
+    points = entry_points()
+    known = [scheme for scheme, plugin in _PLUGIN_OF.items() if plugin in points and scheme in _EXAMPLES]
+    expected = f"expected {', '.join(_EXAMPLES[scheme] for scheme in known)}" if known else "expected a store's plugin"
     match = _SCHEME.match(url)
     if match is None:
-        raise ConfigError(f"store: this text is no URL; {_expected()}")
+        raise ConfigError(f"store: this text is no URL; {expected}")
     scheme = match[1].lower()
-    points = entry_points()
-    if _PLUGIN_OF.get(scheme, scheme) not in points:
-        raise ConfigError(f"store: no plugin opens {scheme}://; {_expected()}.{nearest(scheme, _schemes(points))}")
-    return scheme
+    found = points.get(_PLUGIN_OF.get(scheme, scheme))
+    if found is None:
+        raise ConfigError(f"store: no plugin is installed for {scheme}://; {expected}.{nearest(scheme, known)}")
+    return found
 
 
 async def _loaded(found: Found) -> Plugin:
@@ -79,13 +82,3 @@ async def _ask(plugin: Plugin, hook: Hook, url: str) -> Store | None:
         raise error
     found: Store | None = store
     return found
-
-
-def _schemes(points: dict[str, Found]) -> list[str]:
-    return [scheme for scheme, plugin in _PLUGIN_OF.items() if plugin in points and scheme != "postgres"]
-
-
-def _expected() -> str:
-    examples = {"sqlite": "sqlite:///path", "memory": "memory://", "postgresql": "postgresql://…"}
-    known = [examples[scheme] for scheme in _schemes(entry_points())]
-    return f"expected {', '.join(known)}" if known else "expected one whose plugin is installed"

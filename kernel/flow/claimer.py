@@ -67,6 +67,7 @@ class Claimer:
         self._must_claim = False
         self._may_be_more = False
         self._timer: Timer | None = None
+        self._armed_for = math.inf
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -91,6 +92,11 @@ class Claimer:
         """Runs are being enqueued, the most urgent of this urgency (or due time, when later)."""
         self._newcomer = min(self._newcomer, urgency)
         self._woken.set()
+
+    def expect(self, due: float) -> None:
+        """A run of the store becomes due then: claims no later."""
+        if due < self._armed_for:
+            self._arm(due, self._clock.now())
 
     def hungry(self) -> None:
         """The ready queue runs low, or a limited lane has room again."""
@@ -179,6 +185,7 @@ class Claimer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        until = [at for at in (next_due, *self._paused.values()) if at is not None and at > now and at != math.inf]
-        if until:
-            self._timer = self._clock.call_in(min(until) - now, self.wake)
+        ends_of_pauses = [until for until in self._paused.values() if until > now]
+        self._armed_for = min([math.inf if next_due is None else next_due, *ends_of_pauses])
+        if self._armed_for < math.inf:
+            self._timer = self._clock.call_in(self._armed_for - now, self.wake)

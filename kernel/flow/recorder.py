@@ -144,6 +144,7 @@ class Recorder:
         self._watchers: dict[str, list[asyncio.Future[None]]] = {}
         self._troubled_since: float | None = None
         self.on_new_work: Callable[[float], None] = lambda _urgency: None
+        self.on_due: Callable[[float], None] = lambda _due: None
         self.on_cancels: Callable[[], None] = lambda: None
         self.on_schedule_run_ended: Callable[[str, float], None] = lambda _schedule, _finished: None
         self.written = 0
@@ -366,6 +367,8 @@ class Recorder:
                 self.on_schedule_run_ended(change.schedule, change.finished)
                 # The next run of the schedule may have waited for this one.
                 self.on_new_work(change.urgency)
+        else:
+            self.on_due(change.due)
         match change.state:
             case RunState.COMPLETED:
                 if self._bus.wants(RunCompleted):

@@ -45,7 +45,7 @@ class CronExpression:
         """ConfigError says what to write instead. ``H`` is spread by ``name``, a schedule's."""
         if not isinstance(text, str):
             raise ConfigError(f'{shown(text)} is no cron expression: expected text such as "0 3 * * *"')
-        return _parsed(text, name)
+        return _parsed(text, name if "H" in text.upper() else "")
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -77,19 +77,21 @@ class CronExpression:
     def _first_within(self, stretch: Stretch, second: int) -> int | None:
         """The first due instant of one stretch at or after a second of it."""
         wall = second + stretch.offset
-        if self._is_fixed and stretch.before != stretch.offset:
-            old_wall = stretch.start + stretch.before
-            new_wall = stretch.start + stretch.offset
-            if old_wall < new_wall <= old_wall + _LARGEST_SHIFT and second == stretch.start:
-                missed = self._times.first_from(old_wall)
-                if missed is not None and missed < new_wall:
-                    return second
-            elif new_wall < old_wall <= new_wall + _LARGEST_SHIFT:
-                wall = max(wall, old_wall)
-        found = self._times.first_from(wall)
-        if found is None or found - stretch.offset >= stretch.end:
+        if self._is_fixed and 0 < abs(stretch.offset - stretch.before) <= _LARGEST_SHIFT:
+            # What the clocks would show at the start had they been left alone: times before it have had their turn.
+            unchanged = stretch.start + stretch.before
+            if second == stretch.start and self._is_due_between(unchanged, wall):
+                return second
+            wall = max(wall, unchanged)
+        due = self._times.first_from(wall)
+        if due is None or due - stretch.offset >= stretch.end:
             return None
-        return found - stretch.offset
+        return due - stretch.offset
+
+    def _is_due_between(self, first: int, end: int) -> bool:
+        """Whether a wall time in [first, end) is due: one that a gap takes away."""
+        due = self._times.first_from(first)
+        return due is not None and due < end
 
 
 @lru_cache(maxsize=4096)

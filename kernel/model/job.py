@@ -28,7 +28,7 @@ class Keep:
     failed_seconds: float
     count: int
 
-    def __init__(self, *, completed: Duration = "24h", failed: Duration = "7d", count: int = 10_000) -> None:
+    def __init__(self, completed: Duration = "24h", failed: Duration = "7d", count: int = 10_000) -> None:
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
             raise ConfigError(f"Keep(count={shown(count)}): expected a whole number, 0 or more")
         object.__setattr__(self, "completed_seconds", seconds(completed, zero=True))

@@ -6,13 +6,15 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from kernel.model.job import Keep
-from kernel.model.run import Change, Run, RunState
-from plugins.memory.rows import Done, Held
+from kernel.model.run import RunState
+from plugins.memory.rows import end_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-End = Change | Run
+    from kernel.model.run import Run
+    from plugins.memory.rows import Done, End
+
 TIDY_FROM = 64
 
 
@@ -73,16 +75,17 @@ class Shelf:
 
     def _stands(self, end: End) -> bool:
         done = self._runs.get(end.id)
-        return done is not None and done[0] is end
+        return done is not None and end_of(done) is end
 
 
-class Ended:
+class EndedRuns:
     def __init__(self) -> None:
         self.runs: dict[str, Done] = {}
         self._shelves: dict[str, Shelf] = {}
 
-    def add(self, job: str, end: End, held: Held | None = None) -> None:
-        self.runs[end.id] = (end, held)
+    def add(self, job: str, done: Done) -> None:
+        end = end_of(done)
+        self.runs[end.id] = done
         shelf = self._shelves.get(job)
         if shelf is None:
             shelf = self._shelves[job] = Shelf(self.runs)
@@ -107,5 +110,4 @@ class Ended:
 
 
 def _finished(end: End) -> float:
-    assert end.finished is not None
-    return end.finished
+    return end.finished or 0.0

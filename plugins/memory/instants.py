@@ -15,7 +15,7 @@ TIDY_FROM = 64
 
 
 class Instants:
-    """A heap in which runs that have left are only counted: they are passed over in their turn, or tidied up together."""
+    """A heap; runs that have left are only counted, and passed over in their turn or tidied up with others."""
 
     __slots__ = ("_at", "_gone", "_heap", "_runs")
 

@@ -23,7 +23,7 @@ class Lane:
     """The queued runs of one queue, job and priority.
 
     They nearly always come in the order of their claims and stand in a deque; a heap takes those that come late. A run
-    that leaves otherwise than by a claim is only counted: its place is passed over in its turn, or tidied up with others.
+    that leaves otherwise than by a claim is only counted, and passed over in its turn or tidied up with others.
     """
 
     __slots__ = ("_gone", "_late", "_ready", "_runs", "job", "priority", "queue")

@@ -41,7 +41,7 @@ class Reader:
             return rows.waiting(self._waiting[run_id])
         if run_id in self._held:
             return rows.running(self._held[run_id])
-        return rows.done(self._ended[run_id])
+        return rows.ended(self._ended[run_id])
 
     def state_of(self, run_id: str) -> str | None:
         """None when there is no such run."""
@@ -49,7 +49,7 @@ class Reader:
             return self._waiting[run_id].state
         if run_id in self._held:
             return RunState.RUNNING
-        return self._ended[run_id][0].state if run_id in self._ended else None
+        return rows.end_of(self._ended[run_id]).state if run_id in self._ended else None
 
     def _ids(self, query: RunQuery) -> Iterable[str]:
         """All that may match, each once."""
@@ -84,8 +84,5 @@ class Reader:
             return self._waiting[run_id]
         if run_id in self._held:
             return self._held[run_id][0]
-        end, held = self._ended[run_id]
-        if held is not None:
-            return held[0]
-        assert isinstance(end, Run)
-        return end
+        done = self._ended[run_id]
+        return done if isinstance(done, Run) else done[1][0]

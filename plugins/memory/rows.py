@@ -3,52 +3,75 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kernel.model.run import Change, Claimed, NewRun, Run, RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+
+class Marks(NamedTuple):
+    """What few running runs have: an earlier attempt's failure, a wish to cancel, the mark of being stuck."""
+
+    error: str | None = None
+    cancel_reason: str | None = None
+    stuck: bool = False
+
+
 Waits = NewRun | Run
 """A waiting run: as it was enqueued, or as a whole row once it has been claimed before."""
 
-Held = tuple[Claimed, str, float, str | None]
-"""A running run: its claim, the kernel, the instant, and the last failure of an earlier attempt."""
+Held = tuple[Claimed, str, float, Marks | None]
+"""A running run: its claim, by which kernel, when, and its marks if it has any."""
 
-Done = tuple[Change | Run, Held | None]
-"""A run that has ended: by a change of what was held, or as a whole row. Both say ``id``, ``state`` and ``finished``."""
+End = Change | Run
+"""How a run ended. Both say ``id``, ``state`` and ``finished``."""
 
+Done = Run | tuple[Change, Held]
+"""A run that has ended: as a whole row, or the change and what was held before."""
+
+NO_MARKS = Marks()
 # A NamedTuple's own constructor costs three times as much, and a run passes 100,000 times a second.
-_make: Callable[[tuple[object, ...]], Claimed] = partial(tuple.__new__, Claimed)
+_claimed: Callable[[tuple[object, ...]], Claimed] = partial(tuple.__new__, Claimed)
 
 
-def claim_of(run: Waits) -> tuple[Claimed, str | None]:
-    """The claim of a waiting run, and its last failure."""
-    if type(run) is NewRun:
+def held_by(kernel: str, now: float, run: Waits) -> Held:
+    """The waiting ``run``, claimed."""
+    if isinstance(run, NewRun):
         run_id, job, queue, priority, payload, _, enqueued, due, urgency, extra = run
-        return _make((run_id, job, queue, priority, payload, enqueued, due, urgency, 1, 1, 0, extra)), None
-    assert isinstance(run, Run)
-    return _make(
-        (*run[:5], run.enqueued, run.due, run.urgency, run.token + 1, run.attempt + 1, run.failures, run.extra)
-    ), run.error_text
+        claimed = _claimed((run_id, job, queue, priority, payload, enqueued, due, urgency, 1, 1, 0, extra))
+        return claimed, kernel, now, None
+    counted = (run.token + 1, run.attempt + 1, run.failures)
+    claimed = _claimed((*run[:5], run.enqueued, run.due, run.urgency, *counted, run.extra))
+    marks = Marks(run.error_text, run.cancel_reason)
+    return claimed, kernel, now, None if marks == NO_MARKS else marks
+
+
+def marked(held: Held, *, cancel_reason: str | None = None, stuck: bool = False) -> Held:
+    """The same with a mark more."""
+    claimed, kernel, now, marks = held
+    error, reason, was_stuck = marks or NO_MARKS
+    return claimed, kernel, now, Marks(error, reason if cancel_reason is None else cancel_reason, was_stuck or stuck)
+
+
+def running(held: Held) -> Run:
+    claimed, kernel, started, marks = held
+    error, cancel_reason, stuck = marks or NO_MARKS
+    return Run(
+        *claimed[:5], RunState.RUNNING, claimed.enqueued, claimed.due, claimed.urgency, claimed.extra, claimed.token,
+        claimed.attempt, claimed.failures, kernel, started, error_text=error, cancel_reason=cancel_reason, stuck=stuck,
+    )  # fmt: skip
 
 
 def changed(held: Held, change: Change) -> Run:
     """The row of a run that was held, after ``change``."""
-    claimed, kernel, started, error = held
+    claimed, kernel, started, marks = held
+    error, cancel_reason, _ = marks or NO_MARKS
     return Run(
         *claimed[:5], change.state, claimed.enqueued, change.due, change.urgency, claimed.extra, claimed.token,
         change.attempt, change.failures, kernel, started, change.finished, change.result,
-        error if change.error is None else change.error, change.reason, change.notes,
-    )  # fmt: skip
-
-
-def running(held: Held) -> Run:
-    claimed, kernel, started, error = held
-    return Run(
-        *claimed[:5], RunState.RUNNING, claimed.enqueued, claimed.due, claimed.urgency, claimed.extra, claimed.token,
-        claimed.attempt, claimed.failures, kernel, started, error_text=error,
+        error if change.error is None else change.error, change.reason, change.notes, cancel_reason,
     )  # fmt: skip
 
 
@@ -56,14 +79,9 @@ def waiting(run: Waits) -> Run:
     return run if isinstance(run, Run) else Run(*run)
 
 
-def done(done: Done) -> Run:
-    end, held = done
-    if isinstance(end, Run):
-        return end
-    assert held is not None
-    return changed(held, end)
+def ended(done: Done) -> Run:
+    return done if isinstance(done, Run) else changed(done[1], done[0])
 
 
-def with_state(run: Waits, state: str) -> Waits:
-    """The same run, a new object: what is kept of the old one anywhere is out of date by that."""
-    return run._replace(state=state)
+def end_of(done: Done) -> End:
+    return done if isinstance(done, Run) else done[0]

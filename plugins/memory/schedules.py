@@ -1,4 +1,4 @@
-"""Schedules: their rows, the ledger of their ticks, and which of their runs are unfinished."""
+"""Schedules: their rows, and the ledger of their ticks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kernel.contracts.store import Look
     from kernel.model.schedule import ScheduleRow, Tick
 
 
@@ -26,6 +27,14 @@ class Rows:
     def remove(self, names: Sequence[str]) -> None:
         gone = [self.by_name.pop(name, None) for name in names]
         self.changes += any(gone)
+
+    def counts(self, look: Look) -> bool:
+        """False for a look that was made already."""
+        row = self.by_name.get(look.schedule)
+        return row is not None and row.looked_until == look.expected
+
+    def look(self, look: Look) -> None:
+        self.by_name[look.schedule] = self.by_name[look.schedule]._replace(looked_until=look.until)
 
     def pause(self, name: str, paused: bool | None) -> bool:
         row = self.by_name.get(name)
@@ -69,49 +78,3 @@ class Ledger:
 
 def _alike(last: Tick, tick: Tick) -> bool:
     return last.run is None and tick.run is None and last.result == tick.result and last.reason == tick.reason
-
-
-class Members:
-    """The unfinished runs of one schedule: blocked ones by their (tick, id), and the others."""
-
-    __slots__ = ("blocked", "open")
-
-    def __init__(self) -> None:
-        self.blocked: dict[str, tuple[float, str]] = {}
-        self.open: set[str] = set()
-
-
-class Unfinished:
-    """Which runs of which schedule are unfinished, and which blocked one goes next."""
-
-    def __init__(self) -> None:
-        self._members: dict[str, Members] = {}
-
-    def add(self, schedule: str, run_id: str, tick: float | None, *, blocked: bool) -> None:
-        members = self._members.setdefault(schedule, Members())
-        if blocked:
-            members.blocked[run_id] = (0.0 if tick is None else tick, run_id)
-        else:
-            members.open.add(run_id)
-
-    def remove(self, schedule: str, run_id: str) -> None:
-        members = self._members[schedule]
-        members.open.discard(run_id)
-        members.blocked.pop(run_id, None)
-        if not members.open and not members.blocked:
-            del self._members[schedule]
-
-    def of(self, schedule: str) -> list[str]:
-        """All of the schedule's, oldest first."""
-        members = self._members.get(schedule)
-        return [] if members is None else sorted(members.open.union(members.blocked))
-
-    def next_to_go(self, schedule: str) -> str | None:
-        """The blocked run of the oldest tick, when no other run is unfinished; it counts as one of the others now."""
-        members = self._members.get(schedule)
-        if members is None or members.open:
-            return None
-        _, run_id = min(members.blocked.values())
-        del members.blocked[run_id]
-        members.open.add(run_id)
-        return run_id

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from kernel.model.run import RunState
 from plugins.memory.instants import Instants
 from plugins.memory.lanes import Lane, Lanes
-from plugins.memory.rows import Waits, with_state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kernel.contracts.store import Claim
+    from plugins.memory.rows import Waits
 
 NOT_DUE = (RunState.SCHEDULED, RunState.RETRYING)
 
@@ -43,7 +43,7 @@ class Waiting:
         return 0 if size is None else size.waiting
 
     def oldest_due(self) -> dict[str, float]:
-        """queue -> when the first of its queued runs was due."""
+        """For each queue, when the first of its queued runs was due."""
         found: dict[str, float] = {}
         for run in self._lanes.oldest():
             found[run.queue] = min(run.due, found.get(run.queue, run.due))
@@ -85,11 +85,11 @@ class Waiting:
         if run.due <= now:
             self._become_queued(run)
             return
-        scheduled = self.runs[run.id] = with_state(run, RunState.SCHEDULED)
+        scheduled = self.runs[run.id] = run._replace(state=RunState.SCHEDULED)
         self._put_aside(scheduled, self.sizes[run.queue])
 
     def _become_queued(self, run: Waits) -> None:
-        queued = self.runs[run.id] = with_state(run, RunState.QUEUED)
+        queued = self.runs[run.id] = run._replace(state=RunState.QUEUED)
         self._lanes.lane_of(queued).add(queued)
 
     def _put_aside(self, run: Waits, size: QueueSize) -> None:

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from .database import Database
 
+_FAR = (math.inf, "")
 _MOST_CANDIDATES = 4096
 """What is read of many lanes at one go; only when their urgencies interleave so that it does not do, more is read."""
 
 
 def claim(database: Database, wanted: Claim) -> Claims:
     """One look at what is due and at the lanes, one to four statements for what is taken."""
-    database.told(wanted.now)
     next_due, next_expiry, lanes = _facts(database)
     expired: list[Run] = []
     if next_expiry is not None and next_expiry <= wanted.now:
@@ -102,10 +102,10 @@ def _merge(
     wanted: Claim, lanes: list[tuple[str, str, int]], heads: list[list[list[Any]]], depth: int
 ) -> tuple[list[int], bool]:
     """(seqs, whether reading deeper could change nothing)."""
-    candidates = []
-    horizon = (math.inf, math.inf)
+    candidates: list[tuple[float, str, int, str, str]] = []
+    horizon = _FAR
     for (queue, job, most), head in zip(lanes, heads, strict=True):
-        entries = [(number(urgency), seq, queue, job) for seq, urgency in head]
+        entries = [(number(urgency), run_id, seq, queue, job) for urgency, run_id, seq in head]
         candidates += entries[:most]
         if len(entries) == depth < most:
             horizon = min(horizon, entries[-1][:2])
@@ -113,8 +113,8 @@ def _merge(
     jobs = dict(wanted.jobs)
     queues = dict(wanted.queues)
     picked: list[int] = []
-    for urgency, seq, queue, job in candidates:
-        if (urgency, seq) > horizon:
+    for urgency, run_id, seq, queue, job in candidates:
+        if (urgency, run_id) > horizon:
             return picked, False
         if jobs[job] > 0 and queues.get(queue, 1) > 0:
             picked.append(seq)
@@ -123,4 +123,4 @@ def _merge(
             jobs[job] -= 1
             if queue in queues:
                 queues[queue] -= 1
-    return picked, horizon == (math.inf, math.inf)
+    return picked, horizon == _FAR

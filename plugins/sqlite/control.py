@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel.contracts.store import Ended
 from kernel.model.run import AGING_SECONDS
@@ -13,33 +13,51 @@ from .rows import QUEUED, RUNNING, STATE_OF, run_of
 from .unblock import unblock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from kernel.model.run import Run
 
     from .database import Database
 
 
+class Found(NamedTuple):
+    """As ``ended.sql`` gives it."""
+
+    seq: int
+    id: str
+    job: str
+    queue: str
+    state: int
+    schedule: str | None
+    unique_key: str | None
+
+
 def cancel(database: Database, ids: Sequence[str], reason: str, now: float) -> list[Ended]:
-    database.told(now)
-    found = _find(database, ids)
-    waiting = [row for row in found if row[4] <= QUEUED]
-    if waiting:
-        database.change("cancel_waiting", reason, now, json_of(row[0] for row in waiting))
-        for row in waiting:
-            database.room.left(row[3], 1)
-        unblock(database, [row[5] for row in waiting], now)
-    running = [row[0] for row in found if row[4] == RUNNING]
-    if running:
-        database.change("cancel_running", reason, json_of(running))
-        database.signal("cancels")
+    found = find_ids(database, ids)
+    unblock(database, end(database, found, reason, now), now)
     return _ended(database, found)
 
 
+def end(database: Database, found: Iterable[Found], reason: str, now: float) -> list[str | None]:
+    """Waiting runs become cancelled, running ones carry the wish; the schedules of which something ended."""
+    waiting = [run for run in found if run.state <= QUEUED]
+    running = [run.seq for run in found if run.state == RUNNING]
+    if waiting:
+        database.change("cancel_waiting", reason, now, json_of(run.seq for run in waiting))
+        for run in waiting:
+            database.room.left(run.queue, 1)
+    if running:
+        database.change("cancel_running", reason, json_of(running))
+        database.signal("cancels")
+    return [run.schedule for run in waiting]
+
+
 def retry(database: Database, ids: Sequence[str], now: float) -> list[Ended]:
-    database.told(now)
-    found = _find(database, ids)
-    database.change("retry", now, AGING_SECONDS, json_of(row[0] for row in found))
+    found = find_ids(database, ids)
+    first: dict[Any, int] = {}
+    for run in found:
+        first.setdefault(run.seq if run.unique_key is None else (run.job, run.unique_key), run.seq)
+    database.change("retry", now, AGING_SECONDS, json_of(first.values()))
     ended = _ended(database, found)
     for change in ended:
         if change.after != change.before:
@@ -56,29 +74,30 @@ def release(database: Database, kernel: str | None) -> list[Run]:
     seqs = database.value("running_of", kernel)
     if seqs == "[]":
         return []
-    database.change("release", database.now, seqs)
+    database.change("release", seqs)
     database.claimed.clear()
     database.room.forget()
-    runs = [run_of(row) for row in database.rows("runs", seqs)]
-    unblock(database, [run.schedule for run in runs if run.is_final], database.now)
-    return runs
+    return [run_of(row) for row in database.rows("runs", seqs)]
 
 
-def _find(database: Database, ids: Sequence[str]) -> list[list[Any]]:
-    """[seq, id, job, queue, state, schedule] of each id that is there, in the order given, each once."""
+def find_ids(database: Database, ids: Sequence[str]) -> list[Found]:
+    """What is there of these ids, in their order, each once."""
     wanted = list(dict.fromkeys(ids))
-    if not wanted:
+    numbers = sorted(database.list_each("seqs", list(enumerate(wanted)))) if wanted else []
+    return _find(database, [seq for _, seq, _ in numbers])
+
+
+def _find(database: Database, seqs: Sequence[int]) -> list[Found]:
+    if not seqs:
         return []
-    found = sorted(database.list_each("seqs", list(enumerate(wanted))))
-    seqs = [seq for _, seq, _ in found]
     rows = json.loads(database.value("ended", json_of(seqs)))
-    return [[seq, *row] for seq, row in zip(seqs, rows, strict=True)]
+    return [Found(seq, *row) for seq, row in zip(seqs, rows, strict=True)]
 
 
-def _ended(database: Database, found: list[list[Any]]) -> list[Ended]:
-    """What became of the rows that were found before."""
-    after = json.loads(database.value("ended", json_of(row[0] for row in found)))
+def _ended(database: Database, found: Sequence[Found]) -> list[Ended]:
+    """What became of the runs that were found before."""
+    after = _find(database, [run.seq for run in found])
     return [
-        Ended(run_id, job, queue, str(STATE_OF[before]), str(STATE_OF[now[3]]))
-        for (_, run_id, job, queue, before, _), now in zip(found, after, strict=True)
+        Ended(run.id, run.job, run.queue, str(STATE_OF[run.state]), str(STATE_OF[now.state]))
+        for run, now in zip(found, after, strict=True)
     ]

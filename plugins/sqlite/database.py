@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 from .statements import batches, statement
@@ -29,15 +28,11 @@ class Database:
         self.room = room
         self.claimed: dict[str, tuple[int, Claimed]] = {}
         self.is_careful = False
-        self._now: float | None = None
+        self.mark = 0
 
-    @property
-    def now(self) -> float:
-        """The latest instant that a caller has named: the store has no clock of its own."""
-        return time.time() if self._now is None else self._now
-
-    def told(self, now: float) -> None:
-        self._now = now
+    def mark_unchanged(self) -> None:
+        """From here on the transaction has changed nothing: the step that says so has undone what it did."""
+        self.mark = self.connection.total_changes
 
     def row(self, name: str, *values: Any) -> Any:
         """The one row of a statement, or None."""

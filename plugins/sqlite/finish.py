@@ -54,8 +54,8 @@ def _write(database: Database, changes: Sequence[Change]) -> int:
         unblock(database, ended, max(change.finished or 0.0 for change in changes))
     for change in changes:
         known = database.claimed.pop(change.id, None)
-        if known is not None and change.state not in FINAL:
-            database.room.came_back(known[1].queue, 1)
+        if change.state not in FINAL:
+            database.room.came_back(known[1].queue, 1) if known is not None else database.room.forget()
     return written
 
 
@@ -84,4 +84,4 @@ def _write_others(database: Database, changes: Sequence[Change]) -> int:
         )
         for change in changes
     ]  # fmt: skip
-    return database.change_each("finish", rows, database.now)
+    return database.change_each("finish", rows)

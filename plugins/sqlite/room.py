@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from operator import attrgetter
 from typing import TYPE_CHECKING
-
-from kernel.model.errors import StoreFullError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,36 +15,59 @@ if TYPE_CHECKING:
 
     from .database import Database
 
-_COUNTS_SHARE = 20
-"""A count may be repeated after this many times its own length: counting a full queue takes at most a 20th of the time."""
+_SHARE = 20
+"""A long count is repeated after this many times its own length at the earliest: a full queue is not busy with counting."""
+_LONG_SECONDS = 0.001
+_SHARED_SECONDS = 0.5
+"""How long a count is trusted while others write too."""
 
 
 class Room:
-    """Estimates are never too low by what this process does; what others do shows at the next count."""
+    """Estimates are never too low by what this process does; what others add shows within half a second."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, int] = {}
+        self._counted_at: dict[str, float] = {}
         self._again_at: dict[str, float] = {}
+        self._others_wrote_at = -math.inf
 
     def forget(self) -> None:
-        """A transaction was rolled back, or another process wrote: the estimates may be wrong."""
+        """A transaction was rolled back: the estimates may be wrong."""
         self._waiting.clear()
 
-    def check(self, database: Database, runs: Sequence[NewRun], room: Mapping[str, int]) -> None:
-        """StoreFullError when ``runs`` would fill a queue past its ``room``."""
-        for queue, count in Counter(map(attrgetter("queue"), runs)).items():
-            most = room.get(queue)
-            if most is None:
-                continue
-            waiting = self._waiting.get(queue)
-            if waiting is None or waiting + count > most:
-                waiting = self._count(database, queue, waiting)
-            if waiting + count > most:
-                raise StoreFullError(
-                    f'queue "{queue}" is full: {waiting:,} runs wait in it and {most:,} may; '
-                    "wait for it to drain, or raise queues." + queue + ".max_waiting"
-                )
-            self._waiting[queue] = waiting + count
+    def others_wrote(self, at: float) -> None:
+        """Another process wrote at this instant of ``time.monotonic()``; inf: it may at any."""
+        self._others_wrote_at = at
+
+    def takes(self, database: Database, runs: Sequence[NewRun], room: Mapping[str, int]) -> bool:
+        """Whether all of ``runs`` fit for certain; when they do, they count as waiting from now on."""
+        added = Counter(map(attrgetter("queue"), runs))
+        for queue in added.keys() & room.keys():
+            if self.waiting(database, queue, room[queue] - added[queue]) + added[queue] > room[queue]:
+                return False
+        self.add(added)
+        return True
+
+    def waiting(self, database: Database, queue: str, enough: int) -> int:
+        """How many wait in the queue: counted anew unless ``enough`` are surely not exceeded."""
+        known = self._waiting.get(queue)
+        begun = time.monotonic()
+        if known is not None and (begun < self._again_at[queue] or (known <= enough and self._is_own(queue, begun))):
+            return known
+        found: int = database.value("waiting", queue)
+        length = time.monotonic() - begun
+        self._counted_at[queue] = begun
+        self._again_at[queue] = begun + (length * _SHARE if length > _LONG_SECONDS else 0.0)
+        self._waiting[queue] = found
+        return found
+
+    def _is_own(self, queue: str, now: float) -> bool:
+        counted_at = self._counted_at[queue]
+        return counted_at > self._others_wrote_at or now - counted_at < _SHARED_SECONDS
+
+    def add(self, added: Mapping[str, int]) -> None:
+        for queue, count in added.items():
+            self.left(queue, -count)
 
     def left(self, queue: str, count: int) -> None:
         """So many runs of the queue wait no longer."""
@@ -54,12 +76,3 @@ class Room:
 
     def came_back(self, queue: str, count: int) -> None:
         self.left(queue, -count)
-
-    def _count(self, database: Database, queue: str, estimate: int | None) -> int:
-        begun = time.monotonic()
-        if estimate is not None and begun < self._again_at.get(queue, 0.0):
-            return estimate
-        found: int = database.value("waiting", queue)
-        ended = time.monotonic()
-        self._again_at[queue] = ended + (ended - begun) * _COUNTS_SHARE
-        return found

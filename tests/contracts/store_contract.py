@@ -1,9 +1,10 @@
-"""What every store promises, in executable form: a store's test module subclasses StoreContract and says how one is made.
+"""What every store promises, in executable form: its test module subclasses StoreContract,
+or DurableStoreContract, and says how it is made.
 
-    class TestMemoryStore(StoreContract):
-        @pytest.fixture
-        def make_store(self) -> MakeStore:
-            return lambda place="main": MemoryStore("memory://")
+class TestMemoryStore(StoreContract):
+    @pytest.fixture
+    def make_store(self) -> MakeStore:
+        return lambda place="main": MemoryStore("memory://")
 """
 
 from __future__ import annotations
@@ -63,11 +64,11 @@ class StoreContract(
     Ledger,
     Announcing,
     Signalling,
-    Durability,
     Histories,
 ):
+    """What every store promises."""
+
     durable: ClassVar[bool] = False
-    """Whether what is written outlives the store that wrote it, and other processes see it."""
 
     @pytest.fixture
     def make_store(self) -> MakeStore:
@@ -80,10 +81,14 @@ class StoreContract(
         yield store
         await store.close()
 
+
+class DurableStoreContract(Durability, StoreContract):
+    """And what a store promises of which everything outlives its process, and which other processes see."""
+
+    durable = True
+
     @pytest.fixture
     async def reopen(self, make_store: MakeStore, store: Store) -> AsyncIterator[Reopen]:
-        if not self.durable:
-            pytest.skip("nothing of this store outlives it")
         opened: list[Store] = [store]
 
         async def close_and_open(kernel: KernelRow | None) -> tuple[Store, list[Run]]:
@@ -97,8 +102,6 @@ class StoreContract(
     @pytest.fixture
     async def client(self, make_store: MakeStore, store: Store) -> AsyncIterator[Store]:
         """A second store on the same data, opened as another process does that runs no jobs."""
-        if not self.durable:
-            pytest.skip("nobody else can reach this store")
         client = make_store()
         await client.open(None)
         yield client

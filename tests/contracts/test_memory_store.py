@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from kernel.contracts.store import Store
 from plugins.memory.store import MemoryStore
 from tests.contracts.store_contract import MakeStore, StoreContract
+
+if TYPE_CHECKING:
+    from kernel.contracts.store import Store
 
 
 class TestMemoryStore(StoreContract):

@@ -41,10 +41,10 @@ CREATE TABLE run (
     payload TEXT NOT NULL
 ) STRICT;
 
--- The lanes: claims walk from lane to lane and take the most urgent of each. Ties go by seq, the order of entry.
-CREATE INDEX run_lane ON run (queue, job, urgency, seq, due) WHERE state = 4;
+-- The lanes: claims walk from lane to lane and take the most urgent of each. ``due`` is there to be counted without a look at the rows.
+CREATE INDEX run_lane ON run (queue, job, urgency, id, due) WHERE state = 4;
 CREATE INDEX run_later ON run (state, due, queue) WHERE state <= 3;
-CREATE INDEX run_expires ON run (expires) WHERE expires IS NOT NULL AND attempt = 0 AND state <= 4;
+CREATE INDEX run_expires ON run (expires) WHERE expires IS NOT NULL AND state <= 4;
 CREATE INDEX run_running ON run (kernel) WHERE state = 5;
 CREATE UNIQUE INDEX run_unique ON run (job, unique_key) WHERE unique_key IS NOT NULL AND state <= 5;
 CREATE INDEX run_schedule ON run (schedule, state) WHERE schedule IS NOT NULL AND state <= 5;

@@ -18,5 +18,5 @@ SELECT json_group_array(json_array(
 ))
 FROM (
     SELECT * FROM run INDEXED BY run_lane
-    WHERE state = 4 AND queue = ? AND job = ? AND urgency < ? ORDER BY urgency, seq LIMIT ?
+    WHERE state = 4 AND queue = ? AND job = ? AND urgency < ? ORDER BY urgency, id LIMIT ?
 )

@@ -1,14 +1,14 @@
--- The most urgent of several lanes: for each lane [[seq, urgency], …], as rows.py reads numbers.
+-- The most urgent of several lanes: for each lane [[urgency, id, seq], …], as rows.py reads numbers.
 SELECT json_group_array((
-    SELECT json_group_array(json_array(seq, iif(
+    SELECT json_group_array(json_array(iif(
         CAST(urgency * 4194304 AS INTEGER) / 4194304.0 = urgency,
         CAST(urgency * 4194304 AS INTEGER),
         quote(urgency)
-    )))
+    ), id, seq))
     FROM (
-        SELECT seq, urgency FROM run INDEXED BY run_lane
+        SELECT urgency, id, seq FROM run INDEXED BY run_lane
         WHERE state = 4 AND queue = lane.value ->> 0 AND job = lane.value ->> 1 AND urgency < ?1
-        ORDER BY urgency, seq LIMIT ?2
+        ORDER BY urgency, id LIMIT ?2
     )
 ))
 FROM json_each(?3) AS lane

@@ -3,7 +3,7 @@ SELECT json_group_array(json_array(look.column1, (
     SELECT json_group_array(json_array(id, state)) FROM (
         SELECT id, state FROM run INDEXED BY run_schedule
         WHERE schedule = look.column2 AND schedule IS NOT NULL AND state <= 5
-        ORDER BY seq
+        ORDER BY id
     )
 )))
 FROM (VALUES

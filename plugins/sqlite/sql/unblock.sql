@@ -1,9 +1,10 @@
--- Where nothing of a schedule is unfinished but blocked runs, the oldest of them goes.
+-- Where nothing of a schedule is unfinished but blocked runs, the one of the oldest tick goes.
 UPDATE run SET state = iif(due > ?, 1, 4)
 WHERE seq IN (
     SELECT (
-        SELECT min(seq) FROM run INDEXED BY run_schedule
+        SELECT seq FROM run INDEXED BY run_schedule
         WHERE schedule = ended.column1 AND schedule IS NOT NULL AND state <= 5 AND state = 3
+        ORDER BY tick, id LIMIT 1
     )
     FROM (VALUES
         (?)-- each

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from kernel.contracts.store import Store
 from tests.contracts.store_promises.samples import (
-    NO_LIMIT, NOW, ask, change, claim, claim_one, id_of, new, numbers, see, state_of, tick_run,
+    NO_LIMIT,
+    NOW,
+    ask,
+    change,
+    claim,
+    claim_one,
+    id_of,
+    new,
+    numbers,
+    see,
+    state_of,
+    tick_run,
 )  # fmt: skip
 
+if TYPE_CHECKING:
+    from kernel.contracts.store import Store
 
-async def _running_with_blocked(store: Store, *ticks: float, **options: float) -> None:
+
+async def _running_with_blocked(store: Store, *ticks: float) -> None:
     """Run 1 of the schedule is running; runs 2, 3 … of these ticks are blocked."""
-    await claim_one(store, tick_run(1, NOW - 100, **options))
-    blocked = [tick_run(number, tick, state="blocked", **options) for number, tick in enumerate(ticks, 2)]
+    await claim_one(store, tick_run(1, NOW - 100))
+    blocked = [tick_run(number, tick, state="blocked") for number, tick in enumerate(ticks, 2)]
     await store.enqueue(blocked, NO_LIMIT)
 
 

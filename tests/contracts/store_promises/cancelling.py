@@ -6,7 +6,19 @@ import pytest
 
 from kernel.contracts.store import Ended, Store
 from tests.contracts.store_promises.samples import (
-    KERNEL, NO_LIMIT, NOW, OTHER, change, claim, claim_one, ended, id_of, later, new, see, state_of,
+    KERNEL,
+    NO_LIMIT,
+    NOW,
+    OTHER,
+    change,
+    claim,
+    claim_one,
+    ended,
+    id_of,
+    later,
+    new,
+    see,
+    state_of,
 )  # fmt: skip
 
 

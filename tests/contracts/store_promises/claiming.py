@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
-from kernel.contracts.store import Store
 from kernel.model.run import Claimed, urgency_of
 from tests.contracts.store_promises.samples import (
-    KERNEL, NO_LIMIT, NOW, ask, change, claim, claim_one, id_of, later, new, numbers, see, state_of,
+    KERNEL,
+    NO_LIMIT,
+    NOW,
+    ask,
+    change,
+    claim,
+    claim_one,
+    id_of,
+    later,
+    new,
+    numbers,
+    see,
+    state_of,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from kernel.contracts.store import Store
 
 
 class Claiming:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from kernel.contracts.store import RunQuery, Store
 from kernel.model.run import Run
 from tests.contracts.store_promises.samples import (
-    NO_LIMIT, NOW, ask, change, claim, claim_one, id_of, later, new, numbers, see, state_of,
+    NO_LIMIT,
+    NOW,
+    ask,
+    change,
+    claim,
+    claim_one,
+    id_of,
+    later,
+    new,
+    numbers,
+    see,
+    state_of,
 )  # fmt: skip
 
 
@@ -24,7 +35,8 @@ class Expiring:
         [expired] = (await store.claim(ask(now=NOW + 11))).expired
 
         assert expired == await see(store, id_of(1))
-        assert (expired.state, expired.finished, expired.tags) == ("expired", NOW + 11, ("a",))
+        assert (expired.state, expired.reason, expired.finished) == ("expired", "expired", NOW + 11)
+        assert expired.tags == ("a",)
 
     async def test_a_run_expires_at_its_very_instant_and_not_before(self, store: Store) -> None:
         await store.enqueue([new(1, expires=NOW + 10)], NO_LIMIT)

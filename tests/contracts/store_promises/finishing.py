@@ -12,7 +12,21 @@ from kernel.model.outcome import NotBegun
 from kernel.model.retry import Retry
 from kernel.model.run import urgency_of
 from tests.contracts.store_promises.samples import (
-    KERNEL, NO_LIMIT, NOW, OTHER, ask, change, claim, claim_one, ended, id_of, ids, new, numbers, see, state_of,
+    KERNEL,
+    NO_LIMIT,
+    NOW,
+    OTHER,
+    ask,
+    change,
+    claim,
+    claim_one,
+    ended,
+    id_of,
+    ids,
+    new,
+    numbers,
+    see,
+    state_of,
     tick_run,
 )  # fmt: skip
 

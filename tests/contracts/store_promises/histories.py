@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -16,6 +15,9 @@ from kernel.model.errors import StoreFullError
 from kernel.model.run import FINAL, Change, Claimed, NewRun, RunExtra, urgency_of
 from tests.contracts.store_promises.plain_store import FullError, PlainStore
 from tests.contracts.store_promises.samples import KERNEL, NOW, ask, id_of, row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 JOBS = ["fleet.sync", "fleet.wash"]
 QUEUES = ["default", "washing"]
@@ -116,7 +118,10 @@ class History(RuleBasedStateMachine):
         assert sorted(run.id for run in freed) == sorted(self.plain.release(KERNEL.id))
 
     @rule(
-        schedules=st.lists(st.sampled_from(SCHEDULES), max_size=3), spec=specs, cancels=st.booleans(), late=st.booleans()
+        schedules=st.lists(st.sampled_from(SCHEDULES), max_size=3),
+        spec=specs,
+        cancels=st.booleans(),
+        late=st.booleans(),
     )
     def look(self, schedules: list[str], spec: dict[str, Any], *, cancels: bool, late: bool) -> None:
         runs = [self._run(**{**spec, "number": spec["number"] + n, "unique": None}) for n in range(3)]
@@ -145,8 +150,8 @@ class History(RuleBasedStateMachine):
             assert sorted(self.runner.run(self.store.queues())) == self.plain.queues()
 
     def _run(
-        self, number: int, job: str, queue: str, priority: int, wait: float, unique: str | None,
-        expires: float | None, schedule: str | None, *, blocked: bool,
+        self, *, number: int, job: str, queue: str, priority: int, wait: float, unique: str | None,
+        expires: float | None, schedule: str | None, blocked: bool,
     ) -> NewRun:  # fmt: skip
         due = self.now + wait
         state = "blocked" if blocked and schedule else "scheduled" if wait > 0 else "queued"
@@ -192,7 +197,7 @@ class Histories:
         machine = type("HistoryOfThisStore", (History,), {"make_store": staticmethod(make_store)})
         examples, steps = self.histories
 
-        run_state_machine_as_test(  # type: ignore[no-untyped-call] # hypothesis has left it untyped
+        run_state_machine_as_test(
             machine,
             settings=settings(
                 max_examples=examples, stateful_step_count=steps, derandomize=True, deadline=None, database=None,

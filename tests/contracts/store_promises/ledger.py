@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from kernel.contracts.store import Look, Looked, Store
-from kernel.model.schedule import Tick
 from tests.contracts.store_promises.samples import NOW, id_of, line, row
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernel.model.schedule import Tick
 
 
 async def _write(store: Store, *batches: Sequence[Tick]) -> list[Tick]:
@@ -14,7 +18,8 @@ async def _write(store: Store, *batches: Sequence[Tick]) -> list[Tick]:
     await store.put_schedules([row()])
     for number, ticks in enumerate(batches):
         look = Look("nightly", NOW + number, NOW + number + 1)
-        await store.look([look], lambda _look, _unfinished, ticks=ticks: Looked(ticks=ticks))
+        looked = Looked(ticks=ticks)
+        await store.look([look], lambda _look, _unfinished, looked=looked: looked)  # type: ignore[misc] # bound now
     return [*reversed(await store.ticks("nightly", NOW - 1e6, NOW + 1e6, 1000))]
 
 

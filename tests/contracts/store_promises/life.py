@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, ClassVar
 
-from kernel.contracts.store import Store
+from tests.contracts.store_promises.durability import Durability
 from tests.contracts.store_promises.samples import KERNEL, NOW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kernel.contracts.store import Store
 
 
 class Life:
-    durable: Any
+    durable: ClassVar[bool]
 
     async def test_a_store_says_where_it_is_and_whether_it_is_durable(self, store: Store) -> None:
         assert "://" in store.url
-        assert store.is_durable == self.durable
+        assert store.is_durable == self.durable == isinstance(self, Durability)
 
     async def test_opening_an_empty_store_sets_nothing_free(self, make_store: Callable[[], Store]) -> None:
         store = make_store()

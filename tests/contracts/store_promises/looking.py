@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pytest
 
 from kernel.contracts.store import Look, Looked, RunQuery, Store, Unfinished
 from tests.contracts.store_promises.samples import (
-    KERNEL, NO_LIMIT, NOW, ask, change, claim, claim_one, ended, id_of, line, new, numbers, row, see, state_of,
+    KERNEL,
+    NO_LIMIT,
+    NOW,
+    ask,
+    change,
+    claim,
+    claim_one,
+    ended,
+    id_of,
+    line,
+    new,
+    numbers,
+    row,
+    see,
+    state_of,
     tick_run,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LOOK = Look("nightly", NOW, NOW + 60)
 

@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from kernel.contracts.store import Claim, Look, Looked, QueueRow, Unfinished
 from kernel.model.run import FINAL, WAITING, Change, NewRun, Run, as_run, urgency_of
 
-type_of_decide = Callable[[Look, Sequence[Unfinished]], Looked]
+Decide = Callable[[Look, Sequence[Unfinished]], Looked]
+
+
+UNFINISHED = ("queued", "scheduled", "retrying", "blocked", "running")
 
 
 class FullError(Exception):
@@ -34,7 +37,7 @@ class PlainStore:
     def claim(self, claim: Claim) -> tuple[list[str], float | None, list[str]]:
         passed = [run for run in self._in(WAITING) if _expires(run) <= claim.now]
         for run in passed:
-            self._put(run, state="expired", finished=claim.now)
+            self._put(run, state="expired", reason="expired", finished=claim.now)
         self._let_go(passed, claim.now)
         for run in self._in({"scheduled", "retrying"}):
             if run.due <= claim.now:
@@ -84,7 +87,7 @@ class PlainStore:
             self._put(run, state="queued", stuck=False)
         return _ids(held)
 
-    def look(self, looks: Sequence[Look], decide: type_of_decide) -> list[Looked | None]:
+    def look(self, looks: Sequence[Look], decide: Decide) -> list[Looked | None]:
         return [self._look(look, decide) for look in looks]
 
     def queues(self) -> list[QueueRow]:
@@ -93,8 +96,8 @@ class PlainStore:
             runs = [run for run in self.runs.values() if run.queue == name]
             states = [run.state for run in runs]
             due = min((run.due for run in runs if run.state == "queued"), default=None)
-            counts = [states.count(state) for state in ("queued", "scheduled", "retrying", "blocked", "running")]
-            rows.append(QueueRow(name, *counts, due, None))
+            queued, scheduled, retrying, blocked, running = (states.count(state) for state in UNFINISHED)
+            rows.append(QueueRow(name, queued, scheduled, retrying, blocked, running, due, None))
         return rows
 
     # What they have in common
@@ -129,7 +132,7 @@ class PlainStore:
             self._let_go([run], change.finished or 0.0)
         return True
 
-    def _look(self, look: Look, decide: type_of_decide) -> Looked | None:
+    def _look(self, look: Look, decide: Decide) -> Looked | None:
         if self.looked_until.get(look.schedule) != look.expected:
             return None
         unfinished = sorted(run.id for run in self.runs.values() if self._holds(run, look.schedule))

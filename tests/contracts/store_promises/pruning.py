@@ -7,7 +7,19 @@ import pytest
 from kernel.contracts.store import Look, Looked, RunQuery, Store
 from kernel.model.job import Keep
 from tests.contracts.store_promises.samples import (
-    NO_LIMIT, NOW, ask, change, claim, claim_one, ended, id_of, later, line, new, numbers, row,
+    NO_LIMIT,
+    NOW,
+    ask,
+    change,
+    claim,
+    claim_one,
+    ended,
+    id_of,
+    later,
+    line,
+    new,
+    numbers,
+    row,
 )  # fmt: skip
 
 LONG = Keep(1e9, 1e9, 1000)
@@ -47,7 +59,7 @@ class Pruning:
 
     @pytest.mark.parametrize("state", ["failed", "cancelled", "expired"])
     async def test_runs_that_did_not_complete_go_by_the_keep_of_failed_ones(self, store: Store, state: str) -> None:
-        await ended(store, new(1, expires=NOW), state, at=NOW)
+        await ended(store, new(1, expires=NOW if state == "expired" else None), state, at=NOW)
 
         kept = await _prune(store, Keep(0.0, 100.0, 1000), now=NOW + 99)
         gone = await _prune(store, Keep(1e9, 100.0, 1000), now=NOW + 101)

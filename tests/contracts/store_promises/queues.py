@@ -6,7 +6,17 @@ import math
 
 from kernel.contracts.store import QueueRow, Store
 from tests.contracts.store_promises.samples import (
-    NO_LIMIT, NOW, ask, change, claim, claim_one, ended, id_of, later, new, numbers,
+    NO_LIMIT,
+    NOW,
+    ask,
+    change,
+    claim,
+    claim_one,
+    ended,
+    id_of,
+    later,
+    new,
+    numbers,
 )  # fmt: skip
 
 

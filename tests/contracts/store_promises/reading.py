@@ -9,7 +9,16 @@ import pytest
 from kernel.contracts.store import RunQuery, Store
 from kernel.model.run import Run
 from tests.contracts.store_promises.samples import (
-    NO_LIMIT, NOW, change, claim_one, ended, id_of, later, new, numbers, tick_run,
+    NO_LIMIT,
+    NOW,
+    change,
+    claim_one,
+    ended,
+    id_of,
+    later,
+    new,
+    numbers,
+    tick_run,
 )  # fmt: skip
 
 
@@ -65,7 +74,10 @@ class Reading:
     @pytest.mark.parametrize(
         ("query", "expected"),
         [
-            ({}, {"completed": 1, "failed": 1, "cancelled": 1, "running": 1, "queued": 1, "scheduled": 1, "blocked": 1}),
+            (
+                {},
+                {"completed": 1, "failed": 1, "cancelled": 1, "running": 1, "queued": 1, "scheduled": 1, "blocked": 1},
+            ),
             ({"job": "fleet.wash"}, {"failed": 1, "running": 1}),
             ({"queue": "washing"}, {"cancelled": 1, "running": 1, "blocked": 1}),
             ({"tag": "red", "limit": 1}, {"failed": 1, "running": 1}),

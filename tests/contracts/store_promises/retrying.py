@@ -7,7 +7,19 @@ import pytest
 from kernel.contracts.store import Ended, Store
 from kernel.model.run import urgency_of
 from tests.contracts.store_promises.samples import (
-    KERNEL, NO_LIMIT, NOW, ask, change, claim, claim_one, ended, id_of, new, numbers, see, state_of,
+    KERNEL,
+    NO_LIMIT,
+    NOW,
+    ask,
+    change,
+    claim,
+    claim_one,
+    ended,
+    id_of,
+    new,
+    numbers,
+    see,
+    state_of,
 )  # fmt: skip
 
 

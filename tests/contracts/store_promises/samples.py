@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernel.contracts.store import Claim, KernelRow, RunQuery, Store
 from kernel.model.run import FINAL, Change, Claimed, NewRun, Run, RunExtra, urgency_of
 from kernel.model.schedule import ScheduleRow, Tick
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0

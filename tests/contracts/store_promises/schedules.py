@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from kernel.contracts.store import Look, Looked, RunQuery, Store
-from kernel.model.schedule import ScheduleRow
 from tests.contracts.store_promises.samples import NOW, line, numbers, row, tick_run
+
+if TYPE_CHECKING:
+    from kernel.model.schedule import ScheduleRow
 
 
 async def _rows(store: Store) -> dict[str, ScheduleRow]:

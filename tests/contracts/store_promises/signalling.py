@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
 from kernel.contracts.store import Announced, Look, Looked, Store
 from kernel.model.job import Keep
 from tests.contracts.store_promises.samples import (
-    ALL, KERNEL, NO_LIMIT, NOW, ask, change, claim, claim_one, ended, id_of, line, new, row, tick_run,
+    ALL,
+    KERNEL,
+    NO_LIMIT,
+    NOW,
+    ask,
+    change,
+    claim,
+    claim_one,
+    ended,
+    id_of,
+    line,
+    new,
+    row,
+    tick_run,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 NOTHING: set[str] = set()
 

@@ -1,0 +1,195 @@
+"""One part of the benchmark, in a process of its own: ``python -m benchmarks.parts PART COUNT`` prints JSON.
+
+Through the public enqueue and the normal flow, with history and the default plugins on; every count is checked in the
+store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import bare
+from benchmarks.measure import Lap, percentiles, resident_bytes
+from kernel import Kernel
+from kernel.contracts.store import RunQuery
+
+HERE = Path(__file__).parent
+JOB = "bench.noop"
+TIMED = "bench.timed"
+SLICE = 1_000
+CALLERS = 50
+
+
+def configuration(folder: Path, store: str, settings: str = "") -> Path:
+    """A plugins.toml in ``folder``: the default plugins and the benchmark's own."""
+    path = folder / "plugins.toml"
+    path.write_text(
+        f"""
+[kernel]
+store = "{store}"
+concurrency = 100
+plugin_dirs = ["{HERE / "plugins"}"]
+run_dir = "{folder / "run"}"
+
+[plugins.fleet]
+database = "{folder / "fleet.db"}"
+
+[plugins.bench]
+{settings}
+""",
+        encoding="utf-8",
+    )
+    return path
+
+
+async def finished(kernel: Kernel, count: int, since: int = 0) -> None:
+    """Waits until so many runs are recorded as ended."""
+    while kernel.engine.recorder.written < since + count:
+        await asyncio.sleep(0.001)
+
+
+async def check(kernel: Kernel, job: str, count: int) -> None:
+    """The store must say the same."""
+    states = await kernel.store.count(RunQuery(job=job))
+    ended = states.get("completed", 0)
+    if sum(states.values()) != ended or ended > count:
+        raise AssertionError(f"{count} runs of {job} were enqueued, and the store has {states}")
+
+
+async def end_to_end(kernel: Kernel, count: int) -> dict[str, Any]:
+    """Bulk enqueue and work, side by side."""
+    since = kernel.engine.recorder.written
+    with Lap(count) as lap:
+        for _ in range(count // SLICE):
+            await kernel.enqueue_many([(JOB, bare.PAYLOAD)] * SLICE)
+        await finished(kernel, count, since)
+    await check(kernel, JOB, count)
+    return lap.figures()
+
+
+async def backlog(kernel: Kernel, count: int) -> tuple[dict[str, Any], dict[str, Any], float]:
+    """Bulk enqueue into a paused queue, what that takes in memory, then the drain alone."""
+    await kernel.control.queues_pause(queue="default")
+    gc.collect()
+    before = resident_bytes()
+    with Lap(count) as filling:
+        for _ in range(count // SLICE):
+            await kernel.enqueue_many([(JOB, bare.PAYLOAD)] * SLICE)
+    gc.collect()
+    size = (resident_bytes() - before) / count
+    waiting = await kernel.store.count(RunQuery(job=JOB, states=["queued"]))
+    if waiting.get("queued") != count:
+        raise AssertionError(f"{count} runs were enqueued, and the store has {waiting} waiting")
+    since = kernel.engine.recorder.written
+    with Lap(count) as draining:
+        await kernel.control.queues_resume(queue="default")
+        await finished(kernel, count, since)
+    return filling.figures(), draining.figures(), size
+
+
+async def callers(kernel: Kernel, count: int) -> dict[str, Any]:
+    """50 callers, each awaiting one enqueue after the other, while the kernel works them off."""
+    since = kernel.engine.recorder.written
+
+    async def call() -> None:
+        for _ in range(count // CALLERS):
+            await kernel.enqueue(JOB, bare.PAYLOAD)
+
+    with Lap(count) as lap:
+        await asyncio.gather(*(call() for _ in range(CALLERS)))
+        await finished(kernel, count, since)
+    return lap.figures()
+
+
+async def latency(kernel: Kernel, count: int) -> dict[str, Any]:
+    """One enqueue at a time into an idle kernel: from the call to the first line of the job."""
+    started = sys.modules[kernel.catalog.jobs[TIMED].function.__module__].started
+    started.clear()
+    waits = []
+    for number in range(count):
+        await asyncio.sleep(0.005)
+        called = time.time()
+        await kernel.enqueue(TIMED, bare.PAYLOAD)
+        while len(started) <= number:
+            await asyncio.sleep(0)
+        waits.append(started[number] - called)
+    return percentiles("latency_ms", waits)
+
+
+async def queue_part(store: str, count: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="mainspring-bench-") as name:
+        folder = Path(name)
+        async with Kernel.from_toml(configuration(folder, store.format(folder=folder))) as kernel:
+            await end_to_end(kernel, min(count, 5_000))  # warms caches and statements
+            whole = await end_to_end(kernel, count)
+            filling, draining, size = await backlog(kernel, count)
+            single = await callers(kernel, count)
+            idle = await latency(kernel, 300)
+        return {
+            "end_to_end": whole,
+            "bulk_enqueue": filling,
+            "drain": draining,
+            "callers": single,
+            "bytes_per_waiting_run": size,
+            **idle,
+        }
+
+
+async def schedules_part(count: int, seconds: float) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    for kind in ("idle", "busy"):
+        with tempfile.TemporaryDirectory(prefix="mainspring-bench-") as name:
+            folder = Path(name)
+            settings = f"schedules = {count}\nidle = {'true' if kind == 'idle' else 'false'}"
+            path = configuration(folder, f"sqlite:///{folder}/bench.db", settings)
+            began = time.perf_counter()
+            async with Kernel.from_toml(path) as kernel:
+                figures[f"{kind}_start_seconds"] = time.perf_counter() - began
+                await asyncio.sleep(2.0)
+                lateness = sys.modules[kernel.catalog.jobs[TIMED].function.__module__].lateness
+                lateness.clear()
+                with Lap(1) as lap:
+                    await asyncio.sleep(seconds)
+                figures[f"{kind}_cpu_percent"] = 100 * lap.cpu / lap.wall
+                if kind == "busy":
+                    figures["ticks_per_second"] = len(lateness) / lap.wall
+                    figures |= percentiles("lateness_ms", list(lateness))
+    return figures
+
+
+def cron_specs(count: int) -> list[str]:
+    periods = [1 + number % 60 for number in range(count)]
+    return [f"{'*' if period == 1 else f'*/{period}' if period < 60 else '0'} * * * * *" for period in periods]
+
+
+async def measure(part: str, count: int) -> dict[str, Any]:
+    match part:
+        case "bare-heap":
+            return bare.heap(count)
+        case "bare-priority-queue":
+            return await bare.priority_queue(count)
+        case "bare-sqlite":
+            from benchmarks.bare_sqlite import measure as measure_sqlite  # noqa: PLC0415 - the other parts need it not
+
+            return measure_sqlite(count)
+        case "bare-aiocron":
+            return await bare.aiocron_schedules(cron_specs(count), 10.0)
+        case "memory":
+            return await queue_part("memory://", count)
+        case "sqlite":
+            return await queue_part("sqlite:///{folder}/bench.db", count)
+        case "schedules":
+            return await schedules_part(count, 10.0)
+        case _:
+            raise SystemExit(f"{part}: no part of the benchmark")
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(measure(sys.argv[1], int(sys.argv[2])))))

@@ -1,0 +1,65 @@
+"""What the files of commands share: options that several take, the way to the desk, and examples in help texts."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from kernel.cli.desk import Desk
+
+T = TypeVar("T")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Prints one JSON document.")]
+Payload = Annotated[
+    str | None, typer.Option(metavar="JSON", help="The job's parameters by name, as a JSON object; - reads stdin.")
+]
+
+
+def example(*lines: str) -> str:
+    """The end of a help text."""
+    # \b keeps the lines as they are.
+    return "\n".join(["\b", "Example:" if len(lines) == 1 else "Examples:", *(f"  mainspring {line}" for line in lines)])
+
+
+def group(app: typer.Typer, name: str, about: str) -> typer.Typer:
+    """A command that has commands of its own."""
+    made = typer.Typer(name=name, help=about, no_args_is_help=True, rich_markup_mode=None)
+    app.add_typer(made)
+    return made
+
+
+def at_desk(context: typer.Context, work: "Callable[[Desk], Awaitable[T]]", *, creates: bool = False) -> T:
+    """The result of ``work``, given a desk that is open. ``creates``: there may be no store yet; this makes it."""
+    import asyncio  # noqa: PLC0415 - 30 ms, and `--help` needs none of it
+
+    from kernel.cli.desk import Desk  # noqa: PLC0415 - as above
+
+    async def visit() -> T:
+        async with Desk(context.obj, creates=creates) as desk:
+            return await work(desk)
+
+    return asyncio.run(visit())
+
+
+def call(context: typer.Context, operation: str, *, creates: bool = False, **arguments: Any) -> Any:
+    """The answer to one operation of control."""
+    return at_desk(context, lambda desk: desk.call(operation, **arguments), creates=creates)
+
+
+def payload_of(text: str | None) -> Any:
+    """What ``--payload`` gives; RequestError when it is not JSON."""
+    if text is None:
+        return None
+    import json  # noqa: PLC0415 - at first use, as everything here
+    import sys  # noqa: PLC0415 - as above
+
+    from kernel.model.errors import RequestError, shown  # noqa: PLC0415 - as above
+
+    given = sys.stdin.read() if text == "-" else text
+    try:
+        return json.loads(given)
+    except RecursionError:
+        raise RequestError(f"--payload: nested too deep: {shown(given)}") from None
+    except ValueError as error:
+        raise RequestError(f"--payload: {shown(given)} is not JSON: {error}; expected an object, as '{{\"car_id\": \"42\"}}'") from None

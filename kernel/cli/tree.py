@@ -1,0 +1,59 @@
+"""All commands in the order in which the help lists them, and the options that stand before a command."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kernel.cli import (
+    check,
+    database,
+    enqueue,
+    events,
+    explain,
+    health,
+    jobs,
+    plugins,
+    queues,
+    run,
+    runs,
+    schedules,
+    upcoming,
+)
+
+ABOUT = """Runs the jobs of plugins, on timers and from a durable priority queue.
+
+Start a kernel by `mainspring run`; the other commands work beside a running kernel and without one.
+"""
+_GROUPS = (run, check, plugins, jobs, schedules, upcoming, enqueue, runs, queues, explain, events, health, database)
+
+
+def make_app() -> typer.Typer:
+    """The whole command line. Help is plain text: rich would take a third of the time that `--help` may take."""
+    app = typer.Typer(
+        name="mainspring", help=ABOUT, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
+    )
+    app.callback()(_before)
+    for group in _GROUPS:
+        group.add_to(app)
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - reads the disk, for this option only
+
+        typer.echo(f"mainspring {version('mainspring')}")
+        raise typer.Exit
+
+
+def _before(
+    context: typer.Context,
+    config: Annotated[
+        Path, typer.Option(envvar="MAINSPRING_CONFIG", metavar="PATH", help="The configuration.")
+    ] = Path("plugins.toml"),
+    version: Annotated[  # noqa: ARG001 - its callback does it
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Prints the version.")
+    ] = False,
+) -> None:
+    context.obj = config

@@ -1,0 +1,91 @@
+"""Switches a plugin on or off in plugins.toml and leaves every other character as it is."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from kernel.config import check_plugin_name
+from kernel.config_source import parse, read_text
+from kernel.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+
+
+def set_enabled(path: Path | str, plugin: str, *, enabled: bool) -> bool:
+    """Makes ``[plugins.NAME]`` say so, adding the table if there is none; False when it said so before.
+
+    The file is exchanged in one step; ConfigError, and the file as it was, when it cannot be.
+    """
+    path = Path(path)
+    check_plugin_name(plugin)
+    text = read_text(path)
+    parse(text, path)
+    wanted = tomllib.loads(text)
+    if _is_enabled(wanted, plugin) is enabled:
+        return False
+    wanted.setdefault("plugins", {}).setdefault(plugin, {})["enabled"] = enabled
+    edited = _edited(text, plugin, enabled=enabled)
+    if edited is None or tomllib.loads(edited) != wanted:
+        raise ConfigError(f"{path}: cannot be edited as it is written; set enabled in [plugins.{plugin}] by hand")
+    _replace(path, edited)
+    return True
+
+
+def _is_enabled(data: dict[str, Any], plugin: str) -> bool:
+    plugins = data.get("plugins", {})
+    table = plugins.get(plugin) if isinstance(plugins, dict) else None
+    if table is not None and not isinstance(table, dict):
+        raise ConfigError(f"[plugins.{plugin}] is no table; mend plugins.toml first")
+    return table is not None and table.get("enabled", True) is True
+
+
+def _edited(text: str, plugin: str, *, enabled: bool) -> str | None:
+    """The new text; None when tomlkit does not get along with the old one."""
+    try:
+        document = tomlkit.parse(text)
+        if plugin in document.get("plugins", {}):
+            document["plugins"][plugin]["enabled"] = enabled
+        else:
+            _append(document, plugin, enabled=enabled)
+        return tomlkit.dumps(document)
+    except (TOMLKitError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _append(document: TOMLDocument, plugin: str, *, enabled: bool) -> None:
+    """A table of its own at the end of the text, wherever the other plugins stand."""
+    table = tomlkit.table()
+    table["enabled"] = enabled
+    if "plugins" in document:
+        document["plugins"][plugin] = table
+        return
+    plugins = tomlkit.table(is_super_table=True)
+    plugins[plugin] = table
+    document["plugins"] = plugins
+
+
+def _replace(path: Path, text: str) -> None:
+    target = Path(os.path.realpath(path))  # a link stays a link
+    try:
+        mode = stat.S_IMODE(target.stat().st_mode)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="", dir=target.parent, delete=False) as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            Path(file.name).chmod(mode)
+            Path(file.name).replace(target)
+        except OSError:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror or type(error).__name__}") from None

@@ -1,0 +1,1 @@
+UPDATE kernel SET seen = ? WHERE id = ?

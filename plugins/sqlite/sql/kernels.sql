@@ -1,0 +1,1 @@
+SELECT id, pid, host, boot, started, seen, socket FROM kernel ORDER BY id

@@ -1,0 +1,10 @@
+SELECT json_group_array(seq) FROM (
+    SELECT seq FROM run INDEXED BY run_ended_badly
+    WHERE state >= 7 AND state IN (SELECT value FROM json_each(?1))
+        AND (?2 IS NULL OR job = ?2)
+        AND (?3 IS NULL OR queue = ?3)
+        AND (?4 IS NULL OR schedule = ?4)
+        AND (?5 IS NULL OR EXISTS (SELECT 1 FROM json_each(run.tags) WHERE value = ?5))
+        AND id < coalesce(?6, x'')
+    ORDER BY id DESC LIMIT ?7
+)

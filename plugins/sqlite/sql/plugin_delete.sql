@@ -1,0 +1,3 @@
+DELETE FROM plugin_value WHERE plugin = ?1 AND key IN (
+    ?-- each
+)

@@ -1,0 +1,1 @@
+UPDATE schedule SET paused = ? WHERE name = ?

@@ -1,0 +1,3 @@
+DELETE FROM schedule WHERE name IN (
+    ?-- each
+)

@@ -1,0 +1,1 @@
+SELECT name, definition, dynamic, anchor, looked_until, paused FROM schedule ORDER BY name
