@@ -13,16 +13,20 @@ from benchmarks.measure import Lap, percentiles
 PAYLOAD = {"data": "x" * 89}
 
 
-def heap(count: int) -> dict[str, Any]:
-    """A heap of functions that are called directly."""
+async def heap(count: int) -> dict[str, Any]:
+    """A heap of payloads, each given to a no-op that is awaited directly."""
+    done = 0
+
+    async def noop(data: str) -> None:
+        nonlocal done
+        done += 1
+
     with Lap(count) as lap:
         entries: list[tuple[float, int, dict[str, str]]] = []
         for number in range(count):
-            heapq.heappush(entries, (0.0, number, PAYLOAD))
-        done = 0
+            heapq.heappush(entries, (float(number & 7), number, dict(PAYLOAD)))
         while entries:
-            heapq.heappop(entries)
-            done += 1
+            await noop(**heapq.heappop(entries)[2])
     assert done == count
     return lap.figures()
 

@@ -172,7 +172,7 @@ def cron_specs(count: int) -> list[str]:
 async def measure(part: str, count: int) -> dict[str, Any]:
     match part:
         case "bare-heap":
-            return bare.heap(count)
+            return await bare.heap(count)
         case "bare-priority-queue":
             return await bare.priority_queue(count)
         case "bare-sqlite":

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kernel.flow.context import Context
     from kernel.hooks import hookimpl
     from kernel.kernel import Kernel
-    from kernel.model import events
+    from kernel import events
     from kernel.model.errors import (
         Cancel,
         ConfigError,
@@ -55,7 +55,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 def __getattr__(name: str) -> Any:
     # At first use: a command that needs no pydantic, or a plugin that needs no asyncio, does not wait for it.
     if name == "events":
-        return import_module("kernel.model.events")
+        return import_module("kernel.events")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'kernel' has no attribute {name!r}")
     found = getattr(import_module(_HOME_OF[name]), name)

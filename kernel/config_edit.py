@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import tempfile
@@ -17,7 +18,7 @@ from kernel.config_source import parse, read_text
 from kernel.model.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tomlkit import TOMLDocument
+    from collections.abc import Iterator
 
 
 def set_enabled(path: Path | str, plugin: str, *, enabled: bool) -> bool:
@@ -33,8 +34,8 @@ def set_enabled(path: Path | str, plugin: str, *, enabled: bool) -> bool:
     if _is_enabled(wanted, plugin) is enabled:
         return False
     wanted.setdefault("plugins", {}).setdefault(plugin, {})["enabled"] = enabled
-    edited = _edited(text, plugin, enabled=enabled)
-    if edited is None or tomllib.loads(edited) != wanted:
+    edited = next((found for found in _edits(text, plugin, enabled=enabled) if _data_of(found) == wanted), None)
+    if edited is None:
         raise ConfigError(f"{path}: cannot be edited as it is written; set enabled in [plugins.{plugin}] by hand")
     _replace(path, edited)
     return True
@@ -48,29 +49,27 @@ def _is_enabled(data: dict[str, Any], plugin: str) -> bool:
     return table is not None and table.get("enabled", True) is True
 
 
-def _edited(text: str, plugin: str, *, enabled: bool) -> str | None:
-    """The new text; None when tomlkit does not get along with the old one."""
+def _edits(text: str, plugin: str, *, enabled: bool) -> Iterator[str]:
+    """Ways to write it, the plainest first; which of them says what is wanted depends on how the text is laid out."""
+    end = "" if not text or text.endswith("\n") else "\n"
+    blank = "\n" if text else ""
+    yield f"{text}{end}{blank}[plugins.{plugin}]\nenabled = {str(enabled).lower()}\n"
+    for new_table in (tomlkit.table, tomlkit.inline_table):
+        # tomlkit has no one root for the errors of its edits.
+        with contextlib.suppress(TOMLKitError, KeyError, TypeError, ValueError, AttributeError):
+            document: Any = tomlkit.parse(text)
+            plugins = document["plugins"]
+            if plugin not in plugins:
+                plugins[plugin] = new_table()
+            plugins[plugin]["enabled"] = enabled
+            yield tomlkit.dumps(document)
+
+
+def _data_of(text: str) -> Any:
     try:
-        document = tomlkit.parse(text)
-        if plugin in document.get("plugins", {}):
-            document["plugins"][plugin]["enabled"] = enabled
-        else:
-            _append(document, plugin, enabled=enabled)
-        return tomlkit.dumps(document)
-    except (TOMLKitError, KeyError, TypeError, ValueError):
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
         return None
-
-
-def _append(document: TOMLDocument, plugin: str, *, enabled: bool) -> None:
-    """A table of its own at the end of the text, wherever the other plugins stand."""
-    table = tomlkit.table()
-    table["enabled"] = enabled
-    if "plugins" in document:
-        document["plugins"][plugin] = table
-        return
-    plugins = tomlkit.table(is_super_table=True)
-    plugins[plugin] = table
-    document["plugins"] = plugins
 
 
 def _replace(path: Path, text: str) -> None:

@@ -1,5 +1,9 @@
 """What the files of commands share: options that several take, the way to the desk, and examples in help texts."""
 
+# ruff: noqa: PLC0415 - what is slow to import is imported where it is used, so that `--help` is quick
+
+import json
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -19,7 +23,9 @@ Payload = Annotated[
 def example(*lines: str) -> str:
     """The end of a help text."""
     # \b keeps the lines as they are.
-    return "\n".join(["\b", "Example:" if len(lines) == 1 else "Examples:", *(f"  mainspring {line}" for line in lines)])
+    return "\n".join(
+        ["\b", "Example:" if len(lines) == 1 else "Examples:", *(f"  mainspring {line}" for line in lines)]
+    )
 
 
 def group(app: typer.Typer, name: str, about: str) -> typer.Typer:
@@ -31,9 +37,9 @@ def group(app: typer.Typer, name: str, about: str) -> typer.Typer:
 
 def at_desk(context: typer.Context, work: "Callable[[Desk], Awaitable[T]]", *, creates: bool = False) -> T:
     """The result of ``work``, given a desk that is open. ``creates``: there may be no store yet; this makes it."""
-    import asyncio  # noqa: PLC0415 - 30 ms, and `--help` needs none of it
+    import asyncio
 
-    from kernel.cli.desk import Desk  # noqa: PLC0415 - as above
+    from kernel.cli.desk import Desk
 
     async def visit() -> T:
         async with Desk(context.obj, creates=creates) as desk:
@@ -49,17 +55,15 @@ def call(context: typer.Context, operation: str, *, creates: bool = False, **arg
 
 def payload_of(text: str | None) -> Any:
     """What ``--payload`` gives; RequestError when it is not JSON."""
+    from kernel.model.errors import RequestError, shown
+
     if text is None:
         return None
-    import json  # noqa: PLC0415 - at first use, as everything here
-    import sys  # noqa: PLC0415 - as above
-
-    from kernel.model.errors import RequestError, shown  # noqa: PLC0415 - as above
-
     given = sys.stdin.read() if text == "-" else text
     try:
         return json.loads(given)
     except RecursionError:
-        raise RequestError(f"--payload: nested too deep: {shown(given)}") from None
+        raise RequestError(f"--payload: {shown(given)} is nested too deep") from None
     except ValueError as error:
-        raise RequestError(f"--payload: {shown(given)} is not JSON: {error}; expected an object, as '{{\"car_id\": \"42\"}}'") from None
+        found = f"{shown(given)} is not JSON: {error}"
+        raise RequestError(f"--payload: {found}; expected an object, as '{{\"car_id\": \"42\"}}'") from None

@@ -68,6 +68,7 @@ class Claimer:
         self._may_be_more = False
         self._timer: Timer | None = None
         self._armed_for = math.inf
+        self._expected = math.inf
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -95,6 +96,8 @@ class Claimer:
 
     def expect(self, due: float) -> None:
         """A run of the store becomes due then: claims no later."""
+        # A claim under way may not have seen it: what that says of the next due run is not all there is.
+        self._expected = min(self._expected, due)
         if due < self._armed_for:
             self._arm(due, self._clock.now())
 
@@ -156,12 +159,13 @@ class Claimer:
         for queue, until in self._paused.items():
             if until > now:
                 queues[queue] = 0
+        self._expected = math.inf
         runs, next_due = await self._recorder.claim(Claim(self._kernel_id, now, max(limit, 0), jobs, queues, before))
         self._may_be_more = len(runs) >= limit or self._limits.are_set
         if runs:
             self._ready.push(runs)
             self._wake_workers()
-        self._arm(next_due, now)
+        self._arm(min(math.inf if next_due is None else next_due, self._expected), now)
         self._fit_window(full=len(runs) >= limit)
         if self._may_be_more and len(runs) >= limit and len(self._ready) < self.is_hungry_below:
             self._woken.set()
@@ -181,11 +185,11 @@ class Claimer:
             self._window = self._smallest_window
         self._window_filled_at = now
 
-    def _arm(self, next_due: float | None, now: float) -> None:
+    def _arm(self, next_due: float, now: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         ends_of_pauses = [until for until in self._paused.values() if until > now]
-        self._armed_for = min([math.inf if next_due is None else next_due, *ends_of_pauses])
+        self._armed_for = min([next_due, *ends_of_pauses])
         if self._armed_for < math.inf:
             self._timer = self._clock.call_in(self._armed_for - now, self.wake)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import asyncpg  # type: ignore[import-untyped]  # it carries no type hints
+import asyncpg
 
 from .car_store import CarStoreError
 

@@ -6,7 +6,6 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from kernel.model.job import Keep
-from kernel.model.run import RunState
 from plugins.memory.rows import end_of
 
 if TYPE_CHECKING:
@@ -21,22 +20,28 @@ TIDY_FROM = 64
 class Shelf:
     """The ended runs of one job, in the order in which they ended; those that were retried since are passed over."""
 
-    __slots__ = ("_completed", "_failed", "_gone", "_runs", "most")
+    __slots__ = ("_completed", "_failed", "_full", "_gone", "_most", "_runs")
 
     def __init__(self, runs: dict[str, Done]) -> None:
         self._runs = runs
         self._completed: deque[End] = deque()
         self._failed: deque[End] = deque()
         self._gone = 0
-        self.most = Keep().count
+        self.allow(Keep().count)
 
     def __len__(self) -> int:
         return len(self._completed) + len(self._failed) - self._gone
 
+    def allow(self, most: int) -> None:
+        """Bounds how many may stand here."""
+        self._most = most
+        # Dropping an eighth at a time costs less than one at each end.
+        self._full = most + most // 8
+
     def add(self, end: End) -> None:
-        (self._completed if end.state == RunState.COMPLETED else self._failed).append(end)
-        if len(self._completed) + len(self._failed) - self._gone > self.most:
-            self.drop_oldest()
+        (self._completed if end.state == "completed" else self._failed).append(end)
+        if len(self._completed) + len(self._failed) > self._full:
+            self.drop_to(self._most)
 
     def leave(self) -> None:
         """A run that stood here waits again."""
@@ -46,7 +51,15 @@ class Shelf:
             self._failed = deque(end for end in self._failed if self._stands(end))
             self._gone = 0
 
-    def drop_oldest(self) -> None:
+    def drop_to(self, count: int) -> None:
+        """Drops the oldest until no more than so many are left."""
+        if not self._failed and not self._gone:
+            for _ in range(len(self._completed) - count):
+                self._drop(self._completed)
+        while len(self) > count:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
         completed, failed = self._first(self._completed), self._first(self._failed)
         if failed is None or (completed is not None and _finished(completed) <= _finished(failed)):
             self._drop(self._completed)
@@ -60,8 +73,7 @@ class Shelf:
         for ends, seconds in ((self._completed, keep.completed_seconds), (self._failed, keep.failed_seconds)):
             while len(self) > least and (first := self._first(ends)) and _finished(first) < now - seconds:
                 self._drop(ends)
-        while len(self) > max(least, keep.count):
-            self.drop_oldest()
+        self.drop_to(max(least, keep.count))
         return before - len(self)
 
     def _first(self, ends: deque[End]) -> End | None:
@@ -83,8 +95,8 @@ class EndedRuns:
         self.runs: dict[str, Done] = {}
         self._shelves: dict[str, Shelf] = {}
 
-    def add(self, job: str, done: Done) -> None:
-        end = end_of(done)
+    def add(self, job: str, end: End, done: Done) -> None:
+        """``end`` is how ``done`` ended."""
         self.runs[end.id] = done
         shelf = self._shelves.get(job)
         if shelf is None:
@@ -102,7 +114,7 @@ class EndedRuns:
         for job, shelf in list(self._shelves.items()):
             kept = keep.get(job, default)
             # Between prunes a job that may keep more than usual does so.
-            shelf.most = max(Keep().count, kept.count)
+            shelf.allow(max(Keep().count, kept.count))
             dropped += shelf.drop_old(kept, now, limit - dropped)
             if not shelf:
                 del self._shelves[job]

@@ -144,9 +144,11 @@ class Lanes:
 
     def take(self, claim: Claim, left: Callable[[str, int], None]) -> list[Waits]:
         """Takes out what ``claim`` asks for, in order; ``left`` is told how many have left which queue."""
+        last = None if claim.before is None else (claim.before, "")
+        if len(self._lanes) == 1:
+            return self._take_of_one(claim, last, left)
         jobs, queues = dict(claim.jobs), dict(claim.queues)
         heads = self._heads(jobs, queues)
-        last = None if claim.before is None else (claim.before, "")
         taken: list[Waits] = []
         while heads and (most := claim.limit - len(taken)) > 0:
             key, lane = heads[0]
@@ -163,6 +165,15 @@ class Lanes:
                 queues[lane.queue] -= len(some)
             left(lane.queue, len(some))
             self._next(heads, lane)
+        return taken
+
+    def _take_of_one(self, claim: Claim, last: Key | None, left: Callable[[str, int], None]) -> list[Waits]:
+        """The same where there is but one lane, as there is most of the time."""
+        [lane] = self._lanes.values()
+        taken = lane.take(min(claim.limit, claim.jobs.get(lane.job, 0), claim.queues.get(lane.queue, claim.limit)), last)
+        left(lane.queue, len(taken))
+        if not lane:
+            self._drop(lane)
         return taken
 
     def _heads(self, jobs: dict[str, int], queues: dict[str, int]) -> list[tuple[Key, Lane]]:

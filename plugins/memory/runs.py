@@ -41,51 +41,49 @@ class Runs:
         self._begin(fresh)
         return ids
 
-    def _fresh(self, runs: Sequence[NewRun]) -> tuple[list[str], list[NewRun]]:
+    def _fresh(self, runs: Sequence[NewRun]) -> tuple[list[str], dict[str, Waits]]:
         """The id that each run stands for, and the runs that are not there yet."""
         waiting, held, ended = self.waiting.runs, self.held, self.ended.runs
-        fresh: dict[str, NewRun] = {}
+        fresh: dict[str, Waits] = {}
         unique: dict[tuple[str, str], str] = {}
         ids = []
         for run in runs:
             run_id = run.id
-            if run_id not in fresh and run_id not in waiting and run_id not in held and run_id not in ended:
-                key = _unique_of(run.job, run.extra)
-                if key is not None:
-                    holder = self._unique.get(key) or unique.setdefault(key, run_id)
-                    if holder != run_id:
-                        ids.append(holder)
-                        continue
-                fresh[run_id] = run
             ids.append(run_id)
-        return ids, list(fresh.values())
+            if run_id in waiting or run_id in held or run_id in ended or run_id in fresh:
+                continue
+            if run.extra is not None and run.extra.unique is not None:
+                key = (run.job, run.extra.unique)
+                ids[-1] = self._unique.get(key) or unique.setdefault(key, run_id)
+            if ids[-1] is run_id:
+                fresh[run_id] = run
+        return ids, fresh
 
-    def _check_room(self, fresh: Sequence[NewRun], room: Mapping[str, int]) -> None:
+    def _check_room(self, fresh: Mapping[str, Waits], room: Mapping[str, int]) -> None:
         for queue, most in room.items():
             if self.waiting.size(queue) + len(fresh) > most:
-                count = sum(run.queue == queue for run in fresh)
+                count = sum(run.queue == queue for run in fresh.values())
                 if count and self.waiting.size(queue) + count > most:
                     raise StoreFullError(
                         f"queue {queue} is full: {self.waiting.size(queue)} runs wait, {count} more exceed {most}"
                     )
 
-    def _begin(self, fresh: Sequence[Waits]) -> None:
+    def _begin(self, fresh: Mapping[str, Waits]) -> None:
         self.waiting.add_all(fresh)
-        for run in fresh:
+        for run in fresh.values():
             if run.extra is not None:
                 self._join(run, run.extra)
 
     # Claim and finish
 
     def claim(self, claim: Claim) -> Claims:
-        expired = self._expire(claim.now)
+        expired = self._expire(claim.now) if self.waiting.expires_by(claim.now) else []
         self.waiting.queue_due(claim.now)
         claimed: list[Claimed] = []
-        if claim.limit > 0:
-            kernel, now = claim.kernel, claim.now
-            for run in self.waiting.take(claim):
-                held = self.held[run.id] = rows.held_by(kernel, now, run)
-                claimed.append(held[0])
+        kernel, now = claim.kernel, claim.now
+        for run in self.waiting.take(claim):
+            held = self.held[run.id] = rows.held_by(kernel, now, run)
+            claimed.append(held[0])
         return Claims(claimed, self.waiting.next_due(), expired)
 
     def _expire(self, now: float) -> list[Run]:
@@ -99,22 +97,22 @@ class Runs:
         return expired
 
     def finish(self, changes: Sequence[Change]) -> list[bool]:
-        return [self._finish(change) for change in changes]
-
-    def _finish(self, change: Change) -> bool:
-        held = self.held.get(change.id)
-        if held is None or held[0].token != change.token:
-            return False
-        del self.held[change.id]
-        claimed = held[0]
-        if change.state not in FINAL:
-            self.waiting.add_all((rows.changed(held, change),))
-            return True
-        self.ended.add(claimed.job, (change, held))
-        if claimed.extra is not None:
-            self._part(claimed, claimed.extra)
-            self._let_go((claimed.extra.schedule,), change.finished or 0.0)
-        return True
+        written = []
+        for change in changes:
+            held = self.held.get(change.id)
+            if held is None or held[0].token != change.token:
+                written.append(False)
+                continue
+            del self.held[change.id]
+            if change.state in FINAL:
+                self.ended.add(held[0].job, change, (change, held))
+                if held[0].extra is not None:
+                    self._part(held[0], held[0].extra)
+                    self._let_go((held[0].extra.schedule,), change.finished or 0.0)
+            else:
+                self.waiting.add_all({change.id: rows.changed(held, change)})
+            written.append(True)
+        return written
 
     def stick(self, ids: Iterable[str]) -> None:
         for run_id in ids:
@@ -126,7 +124,7 @@ class Runs:
         released = [rows.running(one)._replace(state=RunState.QUEUED, stuck=False) for one in held]
         for run in released:
             del self.held[run.id]
-        self.waiting.add_all(released)
+        self.waiting.add_all({run.id: run for run in released})
         return released
 
     # What a person may change
@@ -179,7 +177,7 @@ class Runs:
             state=RunState.QUEUED, due=now, urgency=urgency_of(now, run.priority), failures=0, finished=None,
             reason=None, notes_text=None, cancel_reason=None, extra=extra,
         )  # fmt: skip
-        self._begin((again,))
+        self._begin({run.id: again})
 
     def _told(self, run_id: str, before: str) -> Ended:
         run = self.read.run(run_id)
@@ -226,7 +224,7 @@ class Runs:
             self._of_schedules.add(extra.schedule, run.id, extra.tick, blocked=run.state == RunState.BLOCKED)
 
     def _end(self, run: Run) -> None:
-        self.ended.add(run.job, run)
+        self.ended.add(run.job, run, run)
         if run.extra is not None:
             self._part(run, run.extra)
 

@@ -9,7 +9,7 @@ from plugins.memory.instants import Instants
 from plugins.memory.lanes import Lane, Lanes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from kernel.contracts.store import Claim
     from plugins.memory.rows import Waits
@@ -54,16 +54,16 @@ class Waiting:
 
     # In
 
-    def add_all(self, runs: Sequence[Waits]) -> None:
+    def add_all(self, runs: Mapping[str, Waits]) -> None:
+        self.runs.update(runs)
         lane: Lane | None = None
         size: QueueSize | None = None
         queue = ""
-        for run in runs:
+        for run in runs.values():
             if size is None or run.queue != queue:
                 queue = run.queue
                 size = self.sizes.setdefault(queue, QueueSize())
             size.waiting += 1
-            self.runs[run.id] = run
             if run.state == "queued":
                 if lane is None or run.job != lane.job or run.queue != lane.queue or run.priority != lane.priority:
                     lane = self._lanes.lane_of(run)
@@ -111,6 +111,11 @@ class Waiting:
         if self._expiries:
             self._expiries.leave(sum(expires_of(run) is not None for run in taken))
         return taken
+
+    def expires_by(self, now: float) -> bool:
+        """Whether there is a run to expire."""
+        first = self._expiries.first()
+        return first is not None and first <= now
 
     def take_expired(self, now: float) -> list[Waits]:
         expired = []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kernel.contracts.store import Claims
 
 from .database import json_of
-from .rows import claimed_of, number, run_of
+from .rows import claimed_of, nested, number, run_of
 from .unblock import unblock
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _merge(
     candidates: list[tuple[float, str, int, str, str]] = []
     horizon = _FAR
     for (queue, job, most), head in zip(lanes, heads, strict=True):
-        entries = [(number(urgency), run_id, seq, queue, job) for urgency, run_id, seq in head]
+        entries = [(number(urgency), run_id, seq, queue, job) for urgency, run_id, seq in nested(head)]
         candidates += entries[:most]
         if len(entries) == depth < most:
             horizon = min(horizon, entries[-1][:2])

@@ -10,7 +10,7 @@ from kernel.model.schedule import Tick
 
 from .control import end, find_ids
 from .enqueue import insert
-from .rows import STATE_OF
+from .rows import STATE_OF, nested
 from .unblock import unblock
 
 if TYPE_CHECKING:
@@ -28,16 +28,12 @@ def look(
         rows = [(number, looks[number].schedule, looks[number].expected) for number in together]
         held: list[tuple[Look, Looked]] = []
         for number, unfinished in database.list_each("look_facts", rows):
-            looked = decide(looks[number], [Unfinished(run, str(STATE_OF[state])) for run, state in _pairs(unfinished)])
+            looked = decide(looks[number], [Unfinished(run, str(STATE_OF[state])) for run, state in nested(unfinished)])
             answers[number] = looked
             held.append((looks[number], looked))
         if held:
             _write(database, held)
     return answers
-
-
-def _pairs(unfinished: object) -> list[tuple[str, int]]:
-    return unfinished if isinstance(unfinished, list) else []
 
 
 def _rounds(looks: Sequence[Look]) -> Iterator[list[int]]:

@@ -49,12 +49,17 @@ def number(value: Any) -> float:
     return value / BITS if type(value) is int else float(value)
 
 
+def nested(value: Any) -> Any:
+    """JSON within JSON: some ways through a query keep it as such, others make it a text."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
 def claimed_of(row: list[Any]) -> Claimed:
     """A row of ``claimed_rows.sql``, its leading ``seq`` left out."""
     _, run_id, job, queue, priority, payload, enqueued, due, urgency, token, attempt, failures, extra = row
     return Claimed(
         run_id, job, queue, priority, payload, number(enqueued), number(due), number(urgency), token, attempt, failures,
-        None if extra is None else _extra_of(*json.loads(extra)),
+        None if extra is None else _extra_of(*nested(extra)),
     )  # fmt: skip
 
 

@@ -55,6 +55,7 @@ class Worker:
         self._waiting: deque[Call[Any]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._lock = threading.Lock()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, name=f"mainspring:{name}", daemon=True)
         self._thread.start()
 
@@ -75,16 +76,11 @@ class Worker:
         """The newest call of this turn, not handed over yet."""
         return self._gathered[-1].future if self._gathered else None
 
-    def stop(self) -> None:
-        """Ends the thread after what it was given."""
+    def stop(self) -> asyncio.Future[None]:
+        """Ends the thread after what it was given; the future is done when it has ended."""
         self._hand_over()
         self._inbox.put(None)
-
-    async def stopped(self) -> None:
-        while self._thread.is_alive():
-            await asyncio.sleep(0.001)
-        if self._timer is not None:
-            self._timer.cancel()
+        return self._ended
 
     def _hand_over(self) -> None:
         if self._gathered:
@@ -105,6 +101,12 @@ class Worker:
                 )
         self._timer = self._loop.call_at(self._waiting[0].deadline, self._withdraw_late) if self._waiting else None
 
+    def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._ended.done():
+            self._ended.set_result(None)
+
     def _deliver(self, calls: Iterable[Call[Any]]) -> None:
         for call in calls:
             if call.future.done():
@@ -113,6 +115,8 @@ class Worker:
                 call.future.set_exception(call.error)
             else:
                 call.future.set_result(call.result)
+        while self._waiting and self._waiting[0].future.done():
+            self._waiting.popleft()
 
     # On the thread
 
@@ -142,7 +146,7 @@ class Worker:
             if calls:
                 self._carry_out(calls)
             if is_last:
-                return
+                return self.on_loop(self._end)
             self._idle()
 
     def _next(self) -> tuple[list[Call[Any]], bool]:

@@ -14,7 +14,7 @@ ROOMS = [
     ("contracts", ("kernel.contracts",)),
     ("flow", ("kernel.flow",)),
     ("control", ("kernel.control", "kernel.control_socket", "kernel.explain", "kernel.health")),
-    ("hooks", ("kernel.hooks", "kernel.decorators", "kernel.upcoming", "kernel.plugin_error")),
+    ("hooks", ("kernel.hooks", "kernel.decorators", "kernel.upcoming", "kernel.events", "kernel.plugin_error")),
     ("plugin_host", ("kernel.plugin", "kernel.config")),
     ("kernel", ("kernel.client", "kernel.kernel", "kernel.testing")),
     ("cli", ("kernel.cli", "kernel.__main__")),

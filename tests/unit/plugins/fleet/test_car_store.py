@@ -56,7 +56,7 @@ async def _opened(location: str) -> AsyncIterator[CarStore]:
 
 @asynccontextmanager
 async def _schema_of_its_own() -> AsyncIterator[str]:
-    import asyncpg  # type: ignore[import-untyped] # noqa: PLC0415 - no hints; needed only with a server
+    import asyncpg  # noqa: PLC0415 - needed only with a server
 
     schema = f"fleet_{uuid4().hex}"
     connection = await asyncpg.connect(DSN)

@@ -1,0 +1,199 @@
+"""The way of a command to what it asks about: the store, beside a running kernel or without one; or the kernel's socket.
+
+A durable store is opened as a client. With ``memory://`` everything lives in the kernel, so its socket is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+from urllib.parse import unquote, urlsplit
+
+from kernel.cli.output import tell
+from kernel.cli.plugin_code import prepare_plugins, refusal
+from kernel.config import load_config
+from kernel.contracts.clock import SystemClock
+from kernel.control import Control
+from kernel.control_socket import ask
+from kernel.flow.catalog import Catalog
+from kernel.flow.event_bus import EventBus
+from kernel.flow.intake import Intake
+from kernel.flow.recorder import Recorder
+from kernel.model.announcement import describe_job
+from kernel.model.errors import StoreError
+from kernel.model.queue import Queue
+from kernel.plugin_host import open_store
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from kernel.config import Config
+    from kernel.contracts.store import Store
+
+Json = dict[str, Any]
+
+
+class Counter(Protocol):
+    """Where operations are carried out."""
+
+    async def call(self, operation: str, arguments: Json) -> Any: ...
+
+    async def sockets(self) -> list[Path]:
+        """Of the kernels that are alive."""
+
+    async def close(self) -> None: ...
+
+
+class Desk:
+    """``async with Desk(path) as desk: await desk.call("runs_list", state="failed")``. ConfigError when plugins.toml is wrong.
+
+    ``creates``: a store that is not there yet is made; without it, an empty one is shown and a message tells so.
+    """
+
+    def __init__(self, path: Path, *, creates: bool = False) -> None:
+        self._path = path
+        self._creates = creates
+
+    async def __aenter__(self) -> Self:
+        self.config = load_config(self._path)
+        self._counter = await _counter(self.config, creates=self._creates)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        await self._counter.close()
+
+    async def call(self, operation: str, **arguments: Any) -> Any:
+        """The answer to one operation of control, as JSON."""
+        return await self._counter.call(operation, arguments)
+
+    async def enqueue(self, job: str, payload: Any, options: Json) -> Json:
+        run: Json = await self.call("enqueue", job=job, payload=payload, options=options)
+        return run
+
+    async def add_schedule(self, name: str, job: str, payload: Any, options: Json) -> Json:
+        """A cron that names no zone gets the one of plugins.toml."""
+        if "cron" in options:
+            options = {"timezone": self.config.kernel.timezone, **options}
+        added: Json = await self.call("schedules_add", name=name, job=job, payload=payload, options=options)
+        return added
+
+    async def jobs(self) -> list[Json]:
+        """As kernels announced them; before the first one ever ran, as the plugins have them."""
+        found: list[Json] = await self.call("jobs")
+        if found or await self.sockets():
+            return found
+        prepared = await prepare_plugins(self.config)
+        jobs = sorted((job for state in prepared.states for job in state.jobs), key=lambda job: job.name)
+        return [describe_job(job, self.config.queue(job.policies.queue)) for job in jobs]
+
+    async def plugins(self) -> list[Json]:
+        """As the running kernel has them; without one, as plugins.toml and their code say."""
+        if await self.sockets():
+            states: list[Json] = await self.call("plugins")
+            return states
+        return [state.as_json() for state in (await prepare_plugins(self.config)).states]
+
+    async def sockets(self) -> list[Path]:
+        """Of the kernels that are alive on this store."""
+        return await self._counter.sockets()
+
+
+async def _counter(config: Config, *, creates: bool) -> Counter:
+    url = config.kernel.store
+    if url.startswith("memory:"):
+        return _AtKernel(config)
+    file = store_file(url)
+    if creates or file is None or file.exists():
+        return await _AtStore(config).open(url)
+    tell(f"no store at {file} yet: start `mainspring run`, or enqueue")
+    return await _AtStore(config).open("memory://")
+
+
+def store_file(url: str) -> Path | None:
+    """The file of a store that is one."""
+    return Path(unquote(urlsplit(url).path)[1:]) if url.startswith("sqlite:") else None
+
+
+class _AtStore:
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._catalog = Catalog(config.queues.values())
+
+    async def open(self, url: str) -> Self:
+        self._store: Store = await open_store(url)
+        await self._store.open(None)
+        clock = SystemClock()
+        self._recorder = Recorder(self._store, EventBus(clock), clock)
+        self._store.on_change(self._recorder.wake_all)
+        self._control = Control(
+            store=self._store,
+            catalog=self._catalog,
+            intake=Intake(self._catalog, self._recorder, self._store, clock),
+            recorder=self._recorder,
+            clock=clock,
+        )
+        return self
+
+    async def close(self) -> None:
+        await self._recorder.drain()
+        await self._store.close()
+
+    async def call(self, operation: str, arguments: Json) -> Any:
+        if operation in ("enqueue", "schedules_add", "schedules_trigger"):
+            await self._learn(operation, arguments)
+        return await self._control.call(operation, arguments)
+
+    async def sockets(self) -> list[Path]:
+        return [Path(row.socket) for row in await self._store.kernels()]
+
+    async def _learn(self, operation: str, arguments: Json) -> None:
+        """Takes the job into the catalog: as announced, else from the plugins, which no kernel may have run yet."""
+        await self._control.learn()
+        limits = {name: Queue(name, *limit) for name, limit in (await self._control.queue_limits()).items()}
+        self._catalog.set_queues((limits | dict(self._config.queues)).values())
+        name = arguments.get("job")
+        if operation == "schedules_trigger":
+            rows = {row.name: row for row in await self._store.schedules()}
+            name = rows[arguments["schedule"]].schedule.job if arguments["schedule"] in rows else None
+        if name is None or name in self._catalog.jobs:
+            return
+        prepared = await prepare_plugins(self._config)
+        self._catalog.add(job for state in prepared.states for job in state.jobs)
+        if name not in self._catalog.jobs and (error := refusal(name, prepared.states)):
+            raise error
+
+
+class _AtKernel:
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    async def close(self) -> None:
+        pass
+
+    async def call(self, operation: str, arguments: Json) -> Any:
+        sockets = await self.sockets()
+        if not sockets:
+            raise StoreError(
+                f"no kernel is alive in {self._config.kernel.run_dir}: with {self._config.kernel.store} all runs live in "
+                "the kernel; start one by `mainspring run`, or set kernel.store to a file"
+            )
+        return await ask(sockets[0], operation, arguments)
+
+    async def sockets(self) -> list[Path]:
+        return [path for path in sorted(self._config.kernel.run_dir.glob("*.sock")) if await answers(path)]
+
+
+async def answers(socket: Path) -> bool:
+    """Whether a kernel listens there: a killed one leaves its socket behind."""
+    try:
+        _, writer = await asyncio.open_unix_connection(socket)
+    except OSError:
+        return False
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True

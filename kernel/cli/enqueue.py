@@ -1,0 +1,123 @@
+"""``mainspring enqueue``: one run of a job."""
+
+# ruff: noqa: PLC0415 - what is slow to import is imported where it is used, so that `--help` is quick
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kernel.cli.command import AsJson, Payload, at_desk, example, payload_of
+from kernel.cli.output import has_colours, is_terminal, print_json, say, tell
+
+if TYPE_CHECKING:
+    from kernel.cli.desk import Desk
+
+_LOOK_SECONDS = 1.0
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        "enqueue",
+        epilog=example(
+            "enqueue fleet.process-car --payload '{\"car_id\": \"42\"}'",
+            "enqueue fleet.sync_car_data --delay 10m --unique sync",
+            "enqueue fleet.generate_weekly_report --wait --timeout 1m",
+        ),
+    )(enqueue)
+
+
+def enqueue(
+    context: typer.Context,
+    job: Annotated[str, typer.Argument(metavar="JOB", help="The job's full name, as `jobs` has it.")],
+    *,
+    payload: Payload = None,
+    priority: Annotated[int | None, typer.Option(metavar="N", help="0 runs first, 9 last.")] = None,
+    delay: Annotated[str | None, typer.Option(metavar="DURATION", help="Not before this has passed, as 10m.")] = None,
+    at: Annotated[str | None, typer.Option(metavar="ISO", help="Not before this instant, which has an offset.")] = None,
+    unique: Annotated[
+        str | None, typer.Option(metavar="KEY", help="While an unfinished run of the job has this key, that one is it.")
+    ] = None,
+    queue: Annotated[str | None, typer.Option(metavar="QUEUE", help="Another queue than the job's own.")] = None,
+    expires: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Not begun so long after it was due, it ends as expired.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="To filter by; may be given again.")] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Waits for its end, and prints state and result; 1 unless it completed.")
+    ] = False,
+    timeout: Annotated[str | None, typer.Option(metavar="DURATION", help="How long --wait waits.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Enqueues one run of a job and prints its id. When it returns, the run survives a crash."""
+    from kernel.model.duration import seconds
+    from kernel.model.errors import RequestError
+
+    if timeout is not None and not wait:
+        raise RequestError("--timeout: expected together with --wait")
+    limit = None if timeout is None else seconds(timeout, zero=True)
+    options = {
+        "priority": priority, "delay": delay, "at": at, "unique": unique, "queue": queue, "expires": expires,
+        "tags": tag or None,
+    }  # fmt: skip
+    given = {option: value for option, value in options.items() if value is not None}
+    parameters = payload_of(payload)
+
+    async def work(desk: "Desk") -> dict[str, Any]:
+        run = await desk.enqueue(job, parameters, given)
+        if not wait:
+            return run
+        if not as_json:
+            say(run["id"])
+            sys.stdout.flush()
+        return await _end_of(desk, run, limit)
+
+    run = at_desk(context, work, creates=True)
+    if as_json:
+        print_json(run)
+    elif wait:
+        _print_end(run)
+    else:
+        say(run["id"])
+    if wait and run["state"] != "completed":
+        raise typer.Exit(1)
+
+
+async def _end_of(desk: "Desk", run: dict[str, Any], limit: float | None) -> dict[str, Any]:
+    """The run when it has ended, or as it is when the time is over."""
+    import asyncio
+
+    deadline = None if limit is None else asyncio.get_running_loop().time() + limit
+    with _waiting_line() as show:
+        while not run["finished_at"]:
+            left = None if deadline is None else deadline - asyncio.get_running_loop().time()
+            if left is not None and left <= 0:
+                tell(f"run {run['id']} is {run['state']} after {limit:g} s; it goes on without this command")
+                return run
+            show(f"{run['state']}, attempt {run['attempt']}" if run["attempt"] else str(run["state"]))
+            run = await desk.call("wait", run=run["id"], timeout=_LOOK_SECONDS if left is None else min(_LOOK_SECONDS, left))
+    return run
+
+
+@contextlib.contextmanager
+def _waiting_line() -> Iterator[Callable[[str], None]]:
+    """On a terminal a line that says how it stands, gone at the end."""
+    if not is_terminal(sys.stderr):
+        yield lambda _text: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True, no_color=not has_colours(sys.stderr)).status("waiting") as status:
+        yield lambda text: status.update(text)
+
+
+def _print_end(run: dict[str, Any]) -> None:
+    state = "completed, degraded" if run["degraded"] else run["state"]
+    error = run["error"] if run["state"] == "failed" else None
+    why = f"{error['type']}: {error['message']}" if error else run["reason"] or ""
+    say(f"{state}{': ' if why else ''}{why}" if run["state"] != "completed" else state)
+    if run["result"] is not None:
+        say(json.dumps(run["result"], indent=2, ensure_ascii=False))

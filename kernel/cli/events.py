@@ -1,0 +1,66 @@
+"""``mainspring events``: what happens in a running kernel, as it happens."""
+
+# ruff: noqa: PLC0415 - what is slow to import is imported where it is used, so that `--help` is quick
+
+import json
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kernel.cli.command import at_desk, example
+from kernel.cli.output import plain, say, tell
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kernel.cli.desk import Desk
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("events", epilog=example("events --follow", "events --follow --json | jq .event"))(events)
+
+
+def events(
+    context: typer.Context,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", help="Prints each event until the kernel stops, or Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line.")] = False,
+) -> None:
+    """Prints the live events of the running kernel. They are told as they happen and not kept: hence --follow."""
+    from kernel.model.errors import RequestError
+
+    if not follow:
+        raise RequestError("events are not kept: expected --follow, which prints them as they happen")
+
+    async def work(desk: "Desk") -> None:
+        import asyncio
+
+        from kernel.model.errors import StoreError
+
+        sockets = await desk.sockets()
+        if not sockets:
+            raise StoreError("no kernel is alive: start one by `mainspring run`")
+        await asyncio.gather(*(_follow(socket, as_json=as_json) for socket in sockets))
+
+    at_desk(context, work)
+
+
+async def _follow(socket: "Path", *, as_json: bool) -> None:
+    from kernel.control_socket import follow
+    from kernel.model.errors import StoreError
+
+    try:
+        async for event in follow(socket):
+            say(json.dumps(event, ensure_ascii=False) if as_json else _line(event))
+            sys.stdout.flush()
+    except ConnectionRefusedError:
+        raise StoreError(f"the kernel behind {socket} does not answer") from None
+    tell("the kernel has stopped")
+
+
+def _line(event: dict[str, Any]) -> str:
+    at = datetime.fromtimestamp(event["at"]).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    rest = " ".join(f"{name}={plain(value)}" for name, value in event.items() if name not in ("event", "at"))
+    return f"{at}  {event['event']:<16}  {rest}"

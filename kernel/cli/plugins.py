@@ -1,0 +1,95 @@
+"""``mainspring plugins``: which there are, and switching them on and off in plugins.toml."""
+
+# ruff: noqa: PLC0415 - what is slow to import is imported where it is used, so that `--help` is quick
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kernel.cli.command import AsJson, at_desk, example, group
+from kernel.cli.output import Column, print_json, print_table, say, tell
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The plugin's name.")]
+
+_COLUMNS = [
+    Column("PLUGIN"), Column("STATE"), Column("JOBS", is_number=True), Column("SCHEDULES", is_number=True),
+    Column("FROM", is_whole=False), Column("REASON", is_whole=False),
+]  # fmt: skip
+
+
+def add_to(app: typer.Typer) -> None:
+    plugins = group(app, "plugins", "Lists plugins, switches them on and off, and starts new ones.")
+    plugins.command("list", epilog=example("plugins list", "plugins list --json"))(list_plugins)
+    plugins.command("enable", epilog=example("plugins enable fleet"))(enable)
+    plugins.command("disable", epilog=example("plugins disable fleet"))(disable)
+    plugins.command("new", epilog=example("plugins new greeter"))(new)
+
+
+def list_plugins(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """Lists the plugins that are found: enabled, off or broken, and why."""
+    found = at_desk(context, lambda desk: desk.plugins())
+    if as_json:
+        print_json(found)
+    else:
+        print_table(_COLUMNS, [_row(plugin) for plugin in found], empty="no plugins are found")
+
+
+def _row(plugin: dict[str, Any]) -> list[Any]:
+    place = f" ({plugin['place']})" if plugin["place"] else ""
+    return [
+        plugin["plugin"], plugin["state"], len(plugin["jobs"]), len(plugin["schedules"]), plugin["source"],
+        plugin["reason"] + place if plugin["reason"] else "",
+    ]  # fmt: skip
+
+
+def enable(context: typer.Context, name: Name) -> None:
+    """Switches a plugin on in plugins.toml, keeping its comments. A running kernel takes it up within a second."""
+    _switch(context.obj, name, enabled=True)
+
+
+def disable(context: typer.Context, name: Name) -> None:
+    """Switches a plugin off in plugins.toml, keeping its comments. A running kernel drains its attempts and lets go of it."""
+    _switch(context.obj, name, enabled=False)
+
+
+def _switch(path: "Path", name: str, *, enabled: bool) -> None:
+    from kernel.config import load_config
+    from kernel.config_edit import set_enabled
+    from kernel.model.errors import RequestError, UnknownNameError
+    from kernel.plugin_finder import find_plugins
+
+    config = load_config(path)
+    finding = find_plugins(config.kernel.plugin_dirs)
+    for refused in finding.refused:
+        if refused.name == name and enabled:
+            raise RequestError(f"plugin {name} cannot be used: {refused.reason}")
+    if name not in finding.plugins and (enabled or name not in config.plugins):
+        raise UnknownNameError("plugin", name, finding.plugins)
+    word = "on" if enabled else "off"
+    if set_enabled(path, name, enabled=enabled):
+        say(f"{name} is {word} in {path}")
+        tell("a running kernel acts on it within a second; `mainspring plugins list` shows what became of it")
+    else:
+        say(f"{name} was {word} already in {path}")
+
+
+def new(context: typer.Context, name: Name) -> None:
+    """Makes a plugin package with a job, a schedule and a test, in the first folder of kernel.plugin_dirs."""
+    from kernel.cli.new_plugin import write_plugin
+    from kernel.config import check_plugin_name, load_config
+    from kernel.model.errors import RequestError
+    from kernel.plugin_finder import find_plugins
+
+    config = load_config(context.obj)
+    check_plugin_name(name)
+    if not config.kernel.plugin_dirs:
+        raise RequestError("kernel.plugin_dirs names no folder in which a plugin could be made")
+    same = [one for one in find_plugins(config.kernel.plugin_dirs).plugins.values() if one.name.casefold() == name.casefold()]
+    if same:
+        raise RequestError(f"there is a plugin {same[0].name} already: {same[0].source}; choose another name")
+    for path in write_plugin(config.kernel.plugin_dirs[0], name):
+        say(str(path))
+    tell(f"next: `mainspring plugins enable {name}`, then `mainspring run`")

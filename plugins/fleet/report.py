@@ -1,0 +1,63 @@
+"""The weekly report on the fleet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kernel import Context, cron, job
+
+from .telling import telling
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime, timedelta
+
+    from .fleet import Fleet
+
+T = TypeVar("T")
+
+
+async def _optional(
+    ctx: Context, gaps: list[str], label: str, function: Callable[..., Awaitable[T]], *args: Any, fallback: T
+) -> T:
+    """What the function gives, or the fallback and one more gap."""
+    try:
+        return await function(*args)
+    except Exception:
+        ctx.log.exception("the report goes without %s", label)
+        gaps.append(label)
+        return fallback
+
+
+class Report:
+    def __init__(self, fleet: Fleet, maintenance_after: timedelta) -> None:
+        self._fleet = fleet
+        self._maintenance_after = maintenance_after
+
+    async def _car_counts(self) -> dict[str, int]:
+        cars = self._fleet.cars
+        return {"car_count": await cars.count(), "available_count": await cars.count_available()}
+
+    async def _maintenance_alerts(self, due_at: datetime) -> list[str]:
+        """The titles of the cars that need maintenance, the longest waiting first."""
+        cars = await self._fleet.cars.maintenance_alerts(due_at - self._maintenance_after)
+        return [car.title for car in cars]
+
+    @cron("0 6 * * 1")
+    @job
+    async def generate_weekly_report(self, ctx: Context) -> dict[str, Any]:
+        """Without the counts there is no report; where the rest fails it has a gap, and a note that says so."""
+        due_at = ctx.tick.due_at if ctx.tick else ctx.run.enqueued_at
+        gaps: list[str] = []
+        with telling(ctx, "generate_weekly_report", section="critical_data", gaps=gaps) as facts:
+            counts = await self._car_counts()
+            facts["section"] = "all"
+            alerts: list[str] = await _optional(ctx, gaps, "alerts", self._maintenance_alerts, due_at, fallback=[])
+            revenue = await _optional(ctx, gaps, "revenue", self._fleet.partner.fetch_revenue, fallback=None)
+        return {
+            "day": due_at.date().isoformat(),
+            **counts,
+            "maintenance_alerts": alerts,
+            "revenue": revenue,
+            "notes": f"Some data is missing: {', '.join(gaps)}" if gaps else "",
+        }

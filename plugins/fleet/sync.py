@@ -1,0 +1,60 @@
+"""Keeps the fleet and the partner of one mind: changed cars go to the partner, new prices come back."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from kernel import Context, Retry, RetryAfter, cron, every, job
+
+from .partner_client import PartnerError
+from .telling import telling
+
+if TYPE_CHECKING:
+    from .fleet import Fleet
+
+_CARS_AT_ONCE = 100
+
+
+class Sync:
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    async def _send_cars(self, counts: dict[str, Any]) -> None:
+        """Marks each car as soon as the partner has it: what follows may fail."""
+        for car in await self._fleet.cars.needing_sync(_CARS_AT_ONCE):
+            await self._fleet.partner.sync_car(car)
+            await self._fleet.cars.mark_synced([car])
+            counts["sent"] += 1
+
+    async def _take_updates(self, counts: dict[str, Any]) -> None:
+        updates = await self._fleet.partner.fetch_car_updates(since=await self._fleet.cars.latest_update())
+        counts["received"] += len(updates)
+        counts["applied"] += await self._fleet.cars.apply_updates(updates)
+
+    @every("60s")
+    @job(max_silence="5h")
+    async def sync_car_data(self, ctx: Context) -> None:
+        # A partner that fails is told, and no failure of the run: the next tick, in a minute, sends what is left.
+        with suppress(PartnerError), telling(ctx, "sync_car_data", sent=0) as counts:
+            await self._send_cars(counts)
+
+    @cron("0 */6 * * *")
+    @job(retry=Retry(attempts=3, base="1s"))
+    async def sync_with_retry(self, ctx: Context) -> dict[str, int]:
+        try:
+            with telling(ctx, "sync_with_retry", sent=0, received=0, applied=0) as counts:
+                await self._send_cars(counts)
+                await self._take_updates(counts)
+        except PartnerError as error:
+            if error.retry_after_seconds is not None:
+                raise RetryAfter(error.retry_after_seconds) from error
+            raise
+        return counts
+
+    @cron("0 */2 * * *")
+    @job
+    async def sync_with_external_api(self, ctx: Context) -> None:
+        # As above: what the partner did not tell now it tells in two hours.
+        with suppress(PartnerError), telling(ctx, "sync_with_external_api", received=0, applied=0) as counts:
+            await self._take_updates(counts)

@@ -1,0 +1,32 @@
+"""How every job of the fleet tells people what it did."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kernel import Context
+
+
+@contextmanager
+def telling(ctx: Context, operation: str, **facts: Any) -> Iterator[dict[str, Any]]:
+    """Tells how the block ended and how long it took; an error is told and goes on its way.
+
+    ``facts`` are told too, as they are when the block ends: it gets them to count in.
+    """
+    started = time.monotonic()
+    try:
+        yield facts
+    except Exception as error:
+        ctx.notify_error(error, operation=operation, **facts, duration_seconds=_since(started))
+        raise
+    words = operation.replace("_", " ")
+    ctx.notify_info(f"{words} completed", operation=operation, **facts, duration_seconds=_since(started))
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)

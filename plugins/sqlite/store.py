@@ -1,0 +1,239 @@
+"""The store in a SQLite file: each call of the contract is handed to the writer's or the reader's thread.
+
+Called by the kernel and by clients; the steps are in the modules beside this one, their statements in ``sql/``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kernel.model.errors import StoreError
+
+from . import control, lists, looks, small
+from .claim import claim
+from .database import json_of
+from .enqueue import enqueue
+from .finish import finish
+from .opening import Files
+from .reader import Reader
+from .status import StoreStatus, status_of
+from .writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from kernel.contracts.store import (
+        Announced,
+        Claim,
+        Claims,
+        Ended,
+        KernelRow,
+        Look,
+        Looked,
+        QueueRow,
+        RunQuery,
+        Signals,
+        Unfinished,
+    )  # fmt: skip
+    from kernel.model.job import Keep
+    from kernel.model.run import Change, NewRun, Run
+    from kernel.model.schedule import ScheduleRow, Tick
+
+    from .database import Database
+
+T = TypeVar("T")
+
+
+class SqliteStore:
+    """Durable with ``synchronous=FULL``. One kernel at a time; clients of other processes may work beside it."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = Path(path)
+        self._files = Files(self._path)
+        self._writer: Writer | None = None
+        self._reader: Reader | None = None
+        self._is_kernel = False
+        self._callbacks: list[Callable[[], None]] = []
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self._path}"
+
+    @property
+    def is_durable(self) -> bool:
+        return True
+
+    # Life
+
+    async def open(self, kernel: KernelRow | None) -> list[Run]:
+        if self._writer is not None:
+            raise StoreError(f"{self._path}: the store is open already")
+        self._is_kernel = kernel is not None
+        self._writer = writer = Writer(self._path, self._changed, is_kernel=self._is_kernel)
+        try:
+            freed: list[Run] = await writer.call_alone(lambda: writer.open(self._files, kernel))
+        except BaseException:
+            self._writer = None
+            writer.call_alone(self._files.close).add_done_callback(_look_at)
+            writer.stop()
+            raise
+        assert self._files.reader is not None  # noqa: S101 - opened with the writer's
+        self._reader = Reader(self._path, self._files.reader)
+        return freed
+
+    async def close(self) -> None:
+        writer, reader = self._writer, self._reader
+        self._writer = self._reader = None
+        if writer is None:
+            return
+        if reader is not None:
+            await reader.stop()
+        closing = writer.call_alone(writer.close)
+        ended = writer.stop()
+        await closing
+        await ended
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    async def signals(self) -> Signals:
+        return await self._read(small.signals)
+
+    async def status(self, *, check: bool = False) -> StoreStatus:
+        """What ``db status`` tells; the store need not be open. ``check`` reads the whole file."""
+        return await asyncio.to_thread(status_of, self._path, check=check)
+
+    async def upgrade(self) -> tuple[int, int]:
+        """Brings the schema of a store that is not open up to date: (version before, version now)."""
+        return await asyncio.to_thread(Files(self._path).upgrade)
+
+    # The way of a run
+
+    async def enqueue(self, runs: Sequence[NewRun], room: Mapping[str, int]) -> list[str]:
+        return await self._write(lambda database: enqueue(database, runs, room)) if runs else []
+
+    async def claim(self, wanted: Claim) -> Claims:
+        return await self._write(lambda database: claim(database, wanted))
+
+    async def finish(self, changes: Sequence[Change]) -> list[bool]:
+        return await self._write(lambda database: finish(database, changes)) if changes else []
+
+    async def stick(self, ids: Sequence[str]) -> None:
+        await self._write(lambda database: control.stick(database, ids))
+
+    async def cancel(self, ids: Sequence[str], reason: str, now: float) -> list[Ended]:
+        return await self._write(lambda database: control.cancel(database, ids, reason, now)) if ids else []
+
+    async def cancels(self, kernel: str) -> list[tuple[str, int, str]]:
+        return await self._read(lambda database: database.rows("cancels", kernel))
+
+    async def retry(self, ids: Sequence[str], now: float) -> list[Ended]:
+        return await self._write(lambda database: control.retry(database, ids, now)) if ids else []
+
+    async def release(self, kernel: str) -> list[Run]:
+        return await self._write(lambda database: control.release(database, kernel))
+
+    # Reading
+
+    async def runs(self, query: RunQuery) -> list[Run]:
+        return await self._read(lambda database: lists.runs(database, query))
+
+    async def count(self, query: RunQuery) -> dict[str, int]:
+        return await self._read(lambda database: lists.count(database, query))
+
+    async def prune(self, keep: Mapping[str, Keep], default: Keep, ticks_before: float, now: float, limit: int) -> int:
+        # What is to go is found by the reader, so that the writer is not held up by looking for it.
+        seqs = await self._read(lambda database: lists.prunable(database, keep, default, now, limit))
+
+        def step(database: Database) -> int:
+            gone = database.change("prune_runs", json_of(seqs)) if seqs else 0
+            return gone + database.change("prune_ticks", ticks_before, limit)
+
+        return await self._write(step)
+
+    # Queues
+
+    async def queues(self) -> list[QueueRow]:
+        return await self._read(lists.queues)
+
+    async def pause_queue(self, queue: str, until: float | None) -> None:
+        await self._write(lambda database: small.pause_queue(database, queue, until))
+
+    # Schedules
+
+    async def schedules(self) -> list[ScheduleRow]:
+        return await self._read(small.schedules)
+
+    async def put_schedules(self, rows: Sequence[ScheduleRow]) -> None:
+        await self._write(lambda database: small.put_schedules(database, rows))
+
+    async def remove_schedules(self, names: Sequence[str]) -> None:
+        await self._write(lambda database: small.remove_schedules(database, names))
+
+    async def pause_schedule(self, name: str, paused: bool | None) -> bool:
+        return await self._write(lambda database: small.pause_schedule(database, name, paused))
+
+    async def look(
+        self, given: Sequence[Look], decide: Callable[[Look, Sequence[Unfinished]], Looked]
+    ) -> list[Looked | None]:
+        return await self._write(lambda database: looks.look(database, given, decide)) if given else []
+
+    async def ticks(self, schedule: str, since: float, until: float, limit: int) -> list[Tick]:
+        return await self._read(lambda database: lists.ticks(database, schedule, since, until, limit))
+
+    # Kernels and what they announce
+
+    async def kernels(self) -> list[KernelRow]:
+        """The lock says whether one is alive, not the row."""
+        if not self._is_kernel and not self._files.is_kernel_alive():
+            return []
+        return await self._read(small.kernels)
+
+    async def beat(self, kernel: str, now: float) -> None:
+        await self._write(lambda database: small.beat(database, kernel, now))
+
+    async def announce(self, kernel: str, jobs: Sequence[Announced], now: float) -> None:
+        await self._write(lambda database: small.announce(database, jobs, now))
+
+    async def announced(self) -> list[Announced]:
+        return await self._read(small.announced)
+
+    # A small table for plugins
+
+    async def get(self, plugin: str, keys: Iterable[str] | None = None) -> dict[str, str]:
+        wanted = None if keys is None else list(keys)
+        return await self._read(lambda database: small.get(database, plugin, wanted))
+
+    async def put(self, plugin: str, values: Mapping[str, str | None]) -> None:
+        await self._write(lambda database: small.put(database, plugin, values))
+
+    # The two threads
+
+    def _write(self, step: Callable[[Database], T]) -> asyncio.Future[T]:
+        if self._writer is None:
+            raise StoreError(f"{self._path}: the store is not open")
+        return self._writer.call(step)
+
+    async def _read(self, step: Callable[[Database], T]) -> T:
+        """After what this turn has written before it."""
+        if self._reader is None or self._writer is None:
+            raise StoreError(f"{self._path}: the store is not open")
+        written = self._writer.last_of_turn()
+        if written is not None:
+            await asyncio.wait([written])
+        if self._reader is None:
+            raise StoreError(f"{self._path}: the store was closed")
+        return await self._reader.call(step)
+
+    def _changed(self) -> None:
+        for callback in self._callbacks:
+            callback()
+
+
+def _look_at(future: asyncio.Future[Any]) -> None:
+    """Nobody waits for it; asyncio would complain about an error that nobody looked at."""
+    with contextlib.suppress(asyncio.CancelledError):
+        future.exception()

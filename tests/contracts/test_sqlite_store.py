@@ -1,0 +1,23 @@
+"""The SQLite store keeps what every store promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from kernel.contracts.store import Store
+from plugins.sqlite.store import SqliteStore
+from tests.contracts.store_contract import MakeStore, StoreContract
+
+
+class TestSqliteStore(StoreContract):
+    durable: ClassVar[bool] = True
+
+    @pytest.fixture
+    def make_store(self, tmp_path: Path) -> MakeStore:
+        def make(place: str = "main") -> Store:
+            return SqliteStore(tmp_path / f"{place}.db")
+
+        return make
