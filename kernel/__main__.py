@@ -1,5 +1,6 @@
 """``python -m kernel``, which is installed as ``mainspring``."""
 
+import contextlib
 import os
 import sys
 import threading
@@ -82,10 +83,8 @@ def _flush() -> int:
 
 
 def _tell(text: str) -> None:
-    try:
+    with contextlib.suppress(OSError):
         print(text, file=sys.stderr, flush=True)  # noqa: T201 - printing is what a command does
-    except OSError:
-        pass
 
 
 if __name__ == "__main__":

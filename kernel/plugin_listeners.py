@@ -53,7 +53,7 @@ def kinds_of(hook: Hook) -> tuple[type[Event], ...]:
     except Exception as error:  # noqa: BLE001 - an annotation is a plugin's code
         raise PluginError(f"{hook.name}: its annotation cannot be read: {error}; {EXPECTED}", hook.place) from None
     try:
-        return _kinds_in(hints.get(parameter[0], Event), in_list=hook.name == "on_events")
+        return _kinds_in(hints.get(parameter[0], Any), in_list=hook.name == "on_events")
     except ConfigError as error:
         raise PluginError(f"{hook.name}({parameter[0]}): {error}", hook.place) from None
 

@@ -27,7 +27,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def check(context: typer.Context, *, as_json: AsJson = False) -> None:
-    """Validates the configuration and all enabled plugins, and runs nothing. Tells every problem at once."""
+    """Validates configuration and plugins, and runs nothing.
+
+    Tells every problem at once, and lists the jobs and schedules when there is none.
+    """
     import asyncio
 
     found = asyncio.run(_examine(context.obj))
@@ -40,7 +43,7 @@ def check(context: typer.Context, *, as_json: AsJson = False) -> None:
 
 
 async def _examine(path: "Path") -> dict[str, Any]:
-    from kernel.cli.plugin_code import examine_plugins
+    from kernel.cli.plugin_code import describe_state, examine_plugins
     from kernel.config import read_config
 
     config = read_config(path)
@@ -55,7 +58,7 @@ async def _examine(path: "Path") -> dict[str, Any]:
     return {
         "problems": problems + wrong,
         "notes": notes + [f"plugin {state.name}: {state.note}" for state in prepared.states if state.note],
-        "plugins": [state.as_json() for state in prepared.states],
+        "plugins": [describe_state(state) for state in prepared.states],
         "jobs": [
             {"job": job.name, "queue": job.policies.queue, "place": job.place}
             for state in prepared.states
@@ -118,7 +121,10 @@ def _print(found: dict[str, Any]) -> None:
 
 
 def schema(context: typer.Context) -> None:
-    """Prints the JSON Schema of plugins.toml, for editors, with the settings of the plugins that are found."""
+    """Prints the JSON Schema of plugins.toml, for editors.
+
+    The settings of the enabled plugins are in it.
+    """
     import asyncio
 
     from kernel.cli.plugin_code import examine_plugins

@@ -4,12 +4,13 @@
 
 import json
 import sys
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from kernel.cli.desk import Desk
 
 T = TypeVar("T")
@@ -66,4 +67,4 @@ def payload_of(text: str | None) -> Any:
         raise RequestError(f"--payload: {shown(given)} is nested too deep") from None
     except ValueError as error:
         found = f"{shown(given)} is not JSON: {error}"
-        raise RequestError(f"--payload: {found}; expected an object, as '{{\"car_id\": \"42\"}}'") from None
+        raise RequestError(f'--payload: {found}; expected an object, as \'{{"car_id": "42"}}\'') from None

@@ -1,4 +1,4 @@
-"""The way of a command to what it asks about: the store, beside a running kernel or without one; or the kernel's socket.
+"""The way of a command to what it asks about: the store, with or without a running kernel; or the kernel's socket.
 
 A durable store is opened as a client. With ``memory://`` everything lives in the kernel, so its socket is asked.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import unquote, urlsplit
 
 from kernel.cli.output import tell
-from kernel.cli.plugin_code import prepare_plugins, refusal
+from kernel.cli.plugin_code import describe_state, prepare_plugins, refusal
 from kernel.config import load_config
 from kernel.contracts.clock import SystemClock
 from kernel.control import Control
@@ -47,7 +47,7 @@ class Counter(Protocol):
 
 
 class Desk:
-    """``async with Desk(path) as desk: await desk.call("runs_list", state="failed")``. ConfigError when plugins.toml is wrong.
+    """``async with Desk(path) as desk: await desk.call("runs_list", state="failed")``; ConfigError for a wrong plugins.toml.
 
     ``creates``: a store that is not there yet is made; without it, an empty one is shown and a message tells so.
     """
@@ -95,7 +95,7 @@ class Desk:
         if await self.sockets():
             states: list[Json] = await self.call("plugins")
             return states
-        return [state.as_json() for state in (await prepare_plugins(self.config)).states]
+        return [describe_state(state) for state in (await prepare_plugins(self.config)).states]
 
     async def sockets(self) -> list[Path]:
         """Of the kernels that are alive on this store."""
@@ -178,8 +178,8 @@ class _AtKernel:
         sockets = await self.sockets()
         if not sockets:
             raise StoreError(
-                f"no kernel is alive in {self._config.kernel.run_dir}: with {self._config.kernel.store} all runs live in "
-                "the kernel; start one by `mainspring run`, or set kernel.store to a file"
+                f"no kernel is alive in {self._config.kernel.run_dir}, and with {self._config.kernel.store} all runs live "
+                "in the kernel: start one by `mainspring run`, or set kernel.store to a file"
             )
         return await ask(sockets[0], operation, arguments)
 

@@ -23,7 +23,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(
         "enqueue",
         epilog=example(
-            "enqueue fleet.process-car --payload '{\"car_id\": \"42\"}'",
+            'enqueue fleet.process-car --payload \'{"car_id": "42"}\'',
             "enqueue fleet.sync_car_data --delay 10m --unique sync",
             "enqueue fleet.generate_weekly_report --wait --timeout 1m",
         ),
@@ -98,7 +98,9 @@ async def _end_of(desk: "Desk", run: dict[str, Any], limit: float | None) -> dic
                 tell(f"run {run['id']} is {run['state']} after {limit:g} s; it goes on without this command")
                 return run
             show(f"{run['state']}, attempt {run['attempt']}" if run["attempt"] else str(run["state"]))
-            run = await desk.call("wait", run=run["id"], timeout=_LOOK_SECONDS if left is None else min(_LOOK_SECONDS, left))
+            run = await desk.call(
+                "wait", run=run["id"], timeout=_LOOK_SECONDS if left is None else min(_LOOK_SECONDS, left)
+            )
     return run
 
 
@@ -111,7 +113,7 @@ def _waiting_line() -> Iterator[Callable[[str], None]]:
     from rich.console import Console
 
     with Console(stderr=True, no_color=not has_colours(sys.stderr)).status("waiting") as status:
-        yield lambda text: status.update(text)
+        yield status.update
 
 
 def _print_end(run: dict[str, Any]) -> None:

@@ -25,10 +25,15 @@ def add_to(app: typer.Typer) -> None:
 def events(
     context: typer.Context,
     *,
-    follow: Annotated[bool, typer.Option("--follow", help="Prints each event until the kernel stops, or Ctrl-C.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Prints each event until the kernel stops, or Ctrl-C.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line.")] = False,
 ) -> None:
-    """Prints the live events of the running kernel. They are told as they happen and not kept: hence --follow."""
+    """Prints the live events of a running kernel.
+
+    They are told as they happen and not kept: hence --follow.
+    """
     from kernel.model.errors import RequestError
 
     if not follow:

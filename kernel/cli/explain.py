@@ -27,7 +27,10 @@ def explain(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Says why a run has not begun or how it ended, or what became of a schedule's tick, and when that ends."""
+    """Says why a run or a schedule has not run.
+
+    Of a run: why it has not begun, and until when, or how it ended. Of a schedule: what became of a tick.
+    """
     answer = call(context, "explain", subject=subject, at=at)
     if as_json:
         print_json(answer)

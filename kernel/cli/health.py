@@ -26,12 +26,19 @@ def add_to(app: typer.Typer) -> None:
 
 
 def health(context: typer.Context, *, as_json: AsJson = False) -> None:
-    """Asks the running kernel whether it does its work. Exit status: 0 healthy, 1 not, or no kernel is alive."""
+    """Asks the running kernel whether it does its work.
+
+    Exit status: 0 healthy, 1 not, or no kernel is alive.
+    """
     found = at_desk(context, _ask_all)
     if as_json:
         print_json(found)
     else:
-        print_table(_COLUMNS, [_row(kernel) for kernel in found["kernels"]], empty="no kernel is alive: start one by `mainspring run`")
+        print_table(
+            _COLUMNS,
+            [_row(kernel) for kernel in found["kernels"]],
+            empty="no kernel is alive: start one by `mainspring run`",
+        )
         for kernel in found["kernels"]:
             for problem in kernel["problems"]:
                 tell(f"kernel {kernel['kernel']}: {problem}")

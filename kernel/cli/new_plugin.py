@@ -64,9 +64,6 @@ def write_plugin(folder: Path, name: str) -> list[Path]:
     package = folder / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # A file NAME.py would be a plugin of this name too.
-        if (folder / f"{name}.py").exists():
-            raise FileExistsError
         package.mkdir()
     except FileExistsError:
         raise RequestError(f"{package} is there already; choose another name, or another folder") from None

@@ -50,7 +50,8 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Any]], *, emp
         _print_rich(columns, cells, widths)
     else:
         for row in [[column.title for column in columns], *cells]:
-            say(_GAP.join(_aligned(cell, *pair) for cell, *pair in zip(row, columns, widths, strict=True)).rstrip())
+            aligned = [_aligned(*cell) for cell in zip(row, columns, widths, strict=True)]
+            say(_GAP.join(aligned).rstrip())
 
 
 def print_fields(fields: Mapping[str, Any]) -> None:
@@ -76,7 +77,11 @@ def plain(value: Any) -> str:
 
 
 def clean(text: str) -> str:
-    return text if text.isprintable() else "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return (
+        text
+        if text.isprintable()
+        else "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    )
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -120,10 +125,13 @@ def _print_rich(columns: Sequence[Column], cells: Sequence[Sequence[str]], width
         console = Console(width=needed)
     table = Table(box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0), header_style="bold")
     for column, width in zip(columns, least, strict=True):
-        justify = "right" if column.is_number else "left"
         table.add_column(
-            column.title, justify=justify, min_width=width, no_wrap=column.is_whole, overflow="fold"
-        )  # fmt: skip
+            column.title,
+            justify="right" if column.is_number else "left",
+            min_width=width,
+            no_wrap=column.is_whole,
+            overflow="fold",
+        )
     for row in cells:
         table.add_row(*(Text(cell, STATE_STYLES.get(cell, "")) for cell in row))
     console.print(table)

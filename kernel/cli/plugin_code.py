@@ -1,10 +1,10 @@
-"""The plugins' code, imported in a command's own process: to check it, and to know jobs that no kernel has announced."""
+"""The plugins' code, imported by a command itself: to check it, and to know jobs that no kernel has announced."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kernel.config import error_of
 from kernel.model.errors import RequestError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 async def examine_plugins(config: Config) -> Prepared:
-    """The plugins with what is wrong with them. What their code prints goes to stderr, apart from the command's output."""
+    """The plugins with what is wrong with them. What their code prints goes to stderr, not among the output."""
     with contextlib.redirect_stdout(sys.stderr):
         return await PluginHost().prepare(config)
 
@@ -39,5 +39,24 @@ def refusal(job: str, states: Iterable[PluginState]) -> RequestError | None:
             place = f" ({state.place})" if state.place else ""
             return RequestError(f"{job} takes no runs: plugin {name} is broken: {state.reason}{place}")
         if state.name == name and state.state == "off":
-            return RequestError(f"{job} takes no runs: plugin {name} is off; `mainspring plugins enable {name}` switches it on")
+            return RequestError(
+                f"{job} takes no runs: plugin {name} is off; `mainspring plugins enable {name}` switches it on"
+            )
     return None
+
+
+def describe_state(state: PluginState) -> dict[str, Any]:
+    """A plugin as a running kernel tells of it."""
+    return {
+        "plugin": state.name,
+        "state": state.state,
+        "source": state.source,
+        "reason": state.reason,
+        "place": state.place,
+        "note": state.note,
+        "jobs": [job.name for job in state.jobs],
+        "schedules": [schedule.name for schedule in state.schedules],
+        "requires": list(state.requires),
+        "version": state.version,
+        "about": state.doc,
+    }

@@ -51,7 +51,7 @@ def enable(context: typer.Context, name: Name) -> None:
 
 
 def disable(context: typer.Context, name: Name) -> None:
-    """Switches a plugin off in plugins.toml, keeping its comments. A running kernel drains its attempts and lets go of it."""
+    """Switches a plugin off in plugins.toml, keeping its comments. A running kernel drains its attempts first."""
     _switch(context.obj, name, enabled=False)
 
 
@@ -87,7 +87,11 @@ def new(context: typer.Context, name: Name) -> None:
     check_plugin_name(name)
     if not config.kernel.plugin_dirs:
         raise RequestError("kernel.plugin_dirs names no folder in which a plugin could be made")
-    same = [one for one in find_plugins(config.kernel.plugin_dirs).plugins.values() if one.name.casefold() == name.casefold()]
+    same = [
+        one
+        for one in find_plugins(config.kernel.plugin_dirs).plugins.values()
+        if one.name.casefold() == name.casefold()
+    ]
     if same:
         raise RequestError(f"there is a plugin {same[0].name} already: {same[0].source}; choose another name")
     for path in write_plugin(config.kernel.plugin_dirs[0], name):

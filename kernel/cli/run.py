@@ -30,12 +30,13 @@ def run(
         typer.Option(help="Logs instead of the lines for a terminal; else kernel.log_format of plugins.toml decides."),
     ] = None,
 ) -> None:
-    """Runs a kernel until SIGTERM or SIGINT (Ctrl-C), in the foreground.
+    """Runs a kernel in the foreground until Ctrl-C or SIGTERM.
 
-    The first signal lets attempts end by themselves for kernel.shutdown_grace; a second one cancels them now; a third one
-    ends the process at once. What was cut short is queued again and loses no attempt. SIGHUP reads plugins.toml again.
+    The first signal lets attempts end by themselves for kernel.shutdown_grace; a second one cancels them now; a third
+    one ends the process at once. What was cut short is queued again and loses no attempt. SIGHUP reads plugins.toml
+    again. SIGUSR1 prints what every thread does.
 
-    Exit status: 0 when all attempts ended by themselves, 1 when some had to be cut short, 2 when the configuration is wrong.
+    Exit status: 0 when all attempts ended by themselves, 1 when some were cut short, 2 when the configuration is wrong.
     """
     if reload:
         from kernel.cli.reloader import Reloader

@@ -88,7 +88,9 @@ def show(
     error = found.pop("error")
     fields = {name: value for name, value in found.items() if value not in (None, [], False)}
     fields |= {name: moment(value) for name, value in fields.items() if name.endswith("_at")}
-    fields |= {name: json.dumps(fields[name], indent=2, ensure_ascii=False) for name in ("payload", "result") if name in fields}
+    fields |= {
+        name: json.dumps(fields[name], indent=2, ensure_ascii=False) for name in ("payload", "result") if name in fields
+    }
     if error:
         fields["error"] = f"{error['type']}: {error['message']}"
         fields |= {"traceback": error["traceback"]} if error["traceback"] else {}

@@ -23,7 +23,7 @@ def add_to(app: typer.Typer) -> None:
     schedules.command("trigger", epilog=example("schedules trigger fleet.sync_car_data"))(trigger)
     added = example(
         "schedules add nightly fleet.process-car --cron '0 3 * * *' \\",
-        "    --timezone Europe/Berlin --payload '{\"car_id\": \"42\"}'",
+        '    --timezone Europe/Berlin --payload \'{"car_id": "42"}\'',
         "schedules add often fleet.sync_car_data --every 10m",
     ).replace("  mainspring     --", "      --")
     schedules.command("add", epilog=added)(add)
@@ -75,7 +75,8 @@ def add(
         str | None, typer.Option(metavar="ZONE", help="The zone of --cron; else kernel.timezone of plugins.toml.")
     ] = None,
     anchor: Annotated[
-        str | None, typer.Option(metavar="grid|finish", help="Of --every: by the clock, or from the end of the last run.")
+        str | None,
+        typer.Option(metavar="grid|finish", help="Of --every: by the clock, or from the end of the last run."),
     ] = None,
     jitter: Annotated[str | None, typer.Option(metavar="DURATION", help="Each tick is put off by up to this.")] = None,
     start: Annotated[str | None, typer.Option(metavar="ISO", help="No tick before this instant.")] = None,
@@ -88,7 +89,8 @@ def add(
     ] = None,
     catch_up_max: Annotated[int | None, typer.Option(metavar="N", help="How many of them at most.")] = None,
     overlap: Annotated[
-        str | None, typer.Option(metavar="skip|queue|allow|replace", help="What to do while the last run is unfinished.")
+        str | None,
+        typer.Option(metavar="skip|queue|allow|replace", help="What to do while the last run is unfinished."),
     ] = None,
     paused: Annotated[bool, typer.Option("--paused", help="Adds it paused.")] = False,
     as_json: AsJson = False,

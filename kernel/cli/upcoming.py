@@ -21,17 +21,20 @@ def add_to(app: typer.Typer) -> None:
 
 
 def next_instants(
-    expression: Annotated[str, typer.Argument(metavar="EXPR", help="A cron expression of 5 fields, or 6 with seconds first.")],
+    expression: Annotated[
+        str, typer.Argument(metavar="EXPR", help="A cron expression of 5 fields, or 6 with seconds first.")
+    ],
     *,
     tz: Annotated[str, typer.Option(metavar="ZONE", help="The time zone, as Europe/Berlin.")] = "UTC",
     after: Annotated[
-        str | None, typer.Option(metavar="ISO", help="Those after this instant, in the zone if it has no offset; else now.")
+        str | None,
+        typer.Option(metavar="ISO", help="Those after this instant, in the zone if it has no offset; else now."),
     ] = None,
     count: Annotated[int, typer.Option(metavar="N", min=1, max=_MOST, help="How many.")] = 5,
     name: Annotated[str, typer.Option(metavar="NAME", help="The schedule's name, from which H takes its place.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Prints the next instants at which a cron expression is due, one a line, by the rules of the kernel's schedules."""
+    """Prints when a cron expression is due next, one instant a line."""
     from datetime import UTC, datetime  # noqa: PLC0415 - at first use, as the model
 
     from kernel.model.cron import CronExpression, upcoming  # noqa: PLC0415 - as above

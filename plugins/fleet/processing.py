@@ -53,7 +53,6 @@ class Processing:
         return value
 
     @after("5s")
-    @job
     async def initialize_cache(self, ctx: Context) -> None:
         """Reads once for all cars what the work on each would have to read."""
         with telling(ctx, "initialize_cache", origins=0) as counts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kernel import Context, cron, job
+from kernel import Context, cron
 
 from .telling import telling
 
@@ -44,7 +44,6 @@ class Report:
         return [car.title for car in cars]
 
     @cron("0 6 * * 1")
-    @job
     async def generate_weekly_report(self, ctx: Context) -> dict[str, Any]:
         """Without the counts there is no report; where the rest fails it has a gap, and a note that says so."""
         due_at = ctx.tick.due_at if ctx.tick else ctx.run.enqueued_at

@@ -53,7 +53,6 @@ class Sync:
         return counts
 
     @cron("0 */2 * * *")
-    @job
     async def sync_with_external_api(self, ctx: Context) -> None:
         # As above: what the partner did not tell now it tells in two hours.
         with suppress(PartnerError), telling(ctx, "sync_with_external_api", received=0, applied=0) as counts:

@@ -69,18 +69,26 @@ class Lane:
 
     def take(self, most: int, bound: Key | None) -> list[Waits]:
         """Takes out the first runs, at most so many, that come before ``bound``."""
-        if bound is None and not self._late and not self._gone:
-            pop = self._ready.popleft
-            taken = [pop() for _ in range(min(most, len(self._ready)))]
-            for run in taken:
-                del self._runs[run.id]
-            return taken
+        if not self._late and not self._gone:
+            return self._take_ready(most, bound)
         taken = []
         while len(taken) < most:
             head = self.head()
             if head is None or (bound is not None and head >= bound):
                 break
             taken.append(self._pop(head))
+        return taken
+
+    def _take_ready(self, most: int, bound: Key | None) -> list[Waits]:
+        """The same when all stand in order, as they do most of the time."""
+        ready, runs = self._ready, self._runs
+        taken = []
+        for _ in range(min(most, len(ready))):
+            if bound is not None and (ready[0].urgency, ready[0].id) >= bound:
+                break
+            run = ready.popleft()
+            del runs[run.id]
+            taken.append(run)
         return taken
 
     def _pop(self, head: Key) -> Waits:
@@ -158,7 +166,7 @@ class Lanes:
             if most <= 0:
                 heappop(heads)
                 continue
-            some = lane.take(most, _least(last, heads))
+            some = lane.take(most, _bound(last, heads))
             taken += some
             jobs[lane.job] -= len(some)
             if lane.queue in queues:
@@ -199,9 +207,9 @@ class Lanes:
         del self._lanes[lane.queue, lane.job, lane.priority]
 
 
-def _least(last: Key | None, heads: list[tuple[Key, Lane]]) -> Key | None:
+def _bound(last: Key | None, heads: list[tuple[Key, Lane]]) -> Key | None:
     """Up to where the first lane may be taken from before another one, or ``last``, comes first."""
-    bounds = [key for key, _ in heads[1:3]]
-    if last is not None:
-        bounds.append(last)
-    return min(bounds) if bounds else None
+    for key, _ in heads[1:3]:
+        if last is None or key < last:
+            last = key
+    return last

@@ -76,12 +76,17 @@ def run_of(row: tuple[Any, ...]) -> Run:
     )  # fmt: skip
 
 
+def _float(value: float | str | None) -> float | None:
+    """A column, or what SQL's ``quote`` made of it."""
+    return None if value is None or value == "NULL" else float(value)
+
+
 def _extra_of(expires: Any, unique: Any, schedule: Any, tick: Any, folded: Any, tags: Any) -> RunExtra:
     return RunExtra(
-        expires=None if expires is None else float(expires),
+        expires=_float(expires),
         unique=unique,
         tags=tuple(json.loads(tags)) if tags else (),
         schedule=schedule,
-        tick=None if tick is None else float(tick),
+        tick=_float(tick),
         folded=folded or 0,
     )

@@ -6,6 +6,7 @@ import hashlib
 import os
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -78,18 +79,28 @@ def create(path: Path) -> None:
     try:
         connection = connect(fresh)
         try:
-            connection.execute("PRAGMA journal_mode=WAL").fetchall()
-            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            # Not safe as it is being built, which nobody sees; it is put on the disk whole before it gets its name.
+            for pragma in ("journal_mode=OFF", "synchronous=OFF", f"application_id={APPLICATION_ID}"):
+                connection.execute(f"PRAGMA {pragma}").fetchall()
             _apply(connection, migrations())
+            connection.execute("PRAGMA journal_mode=WAL").fetchall()
         finally:
             connection.close()
-        try:
+        _sync(fresh)
+        with suppress(FileExistsError):
             os.link(fresh, path)
-        except FileExistsError:
-            return
+        _sync(path.parent)
     finally:
         for suffix in ("", "-wal", "-shm"):
             fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def version_of(connection: sqlite3.Connection, path: Path) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from functools import cache
+from itertools import islice
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -109,7 +110,8 @@ def compare(expression: CronExpression, name: str, after: float, until: float) -
 
     expected = due_between(expression.text, zone, after, until)
 
-    assert list(expression.ticks_between(after, until, zone)) == expected, (expression.text, name, after)
+    ticks = expression.ticks_between(after, until, zone)
+    assert list(islice(ticks, len(expected) + 1)) == expected, (expression.text, name, after)
     return expected
 
 
@@ -152,8 +154,8 @@ def test_at_every_change_of_clocks_from_2000_to_2037_it_is_due_as_the_reference_
         due = compare(expression, name, change.at - 4 * HOUR, until)
 
         for start in starts_around(change):
-            found = list(expression.ticks_between(start, until, ZoneInfo(name)))
-            assert found == [tick for tick in due if tick > start], (name, start)
+            ticks = expression.ticks_between(start, until, ZoneInfo(name))
+            assert list(islice(ticks, len(due) + 1)) == [tick for tick in due if tick > start], (name, start)
 
 
 def starts_around(change: Change) -> tuple[float, ...]:

@@ -15,6 +15,7 @@ import pytest
 from aiohttp import ClientSession
 
 from kernel import GiveUp, RetryAfter
+from kernel.testing import until
 from plugins.fleet import Plugin
 from plugins.fleet.car import CarStatus
 from plugins.fleet.demo import demo_cars
@@ -58,7 +59,8 @@ class FakeContext:
 
     def told(self) -> tuple[str, dict[str, Any]]:
         """The text and the facts of the only notice there is, but for its duration."""
-        [(said, context)] = [*self.infos, *self.errors]
+        told: list[tuple[object, dict[str, Any]]] = [*self.infos, *self.errors]
+        [(said, context)] = told
         assert context.pop("duration_seconds") >= 0
         return str(said), context
 
@@ -181,7 +183,7 @@ async def test_a_partner_that_fails_is_told_and_the_rest_is_left_for_the_next_ti
 
     await Sync(fleet).sync_car_data(ctx)
 
-    error = f"partner: POST /cars/{sorted(NEEDING_SYNC)[0]}/sync: answered 503 Service Unavailable"
+    error = f"partner: POST /cars/{min(NEEDING_SYNC)}/sync: answered 503 Service Unavailable"
     assert ctx.told() == (error, {"operation": "sync_car_data", "sent": 0})
     assert len(await fleet.cars.needing_sync(500)) == len(NEEDING_SYNC)
 
@@ -389,7 +391,7 @@ async def test_started_it_has_the_demo_and_a_partner_and_stopped_nothing(tmp_pat
 
     assert ctx.told()[1]["applied"] == 5
     assert (tmp_path / "var" / "fleet.db").exists()
-    assert _database_threads() == []
+    await until(_no_database_is_open)
 
 
 async def test_a_fleet_can_be_opened_again(tmp_path: Path) -> None:
@@ -401,7 +403,7 @@ async def test_a_fleet_can_be_opened_again(tmp_path: Path) -> None:
         assert await fleet.partner.fetch_revenue()
         await fleet.close()
 
-    assert _database_threads() == []
+    await until(_no_database_is_open)
 
 
 async def test_without_the_demo_the_table_stays_empty_and_the_partner_knows_no_car(tmp_path: Path) -> None:
@@ -433,7 +435,7 @@ async def test_a_start_that_fails_half_way_leaves_nothing_open(tmp_path: Path, m
         async with _opened(tmp_path, partner_port=8322):
             pass
 
-    assert _database_threads() == []
+    await until(_no_database_is_open)
 
 
 async def test_a_postgresql_url_is_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -463,5 +465,5 @@ async def test_a_partner_of_ones_own_is_asked_at_its_url(tmp_path: Path, partner
     assert isinstance(fleet.partner, PartnerClient)
 
 
-def _database_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("fleet-database")]
+def _no_database_is_open() -> bool:
+    return not any(thread.name.startswith("fleet-database") for thread in threading.enumerate())

@@ -1,0 +1,156 @@
+"""A kernel in the foreground: from its start to the end that a signal brings, with what it says on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from kernel.cli.line_writer import LineWriter
+from kernel.cli.log_lines import LogHandler, install, log_renderer, short_line
+from kernel.cli.loop_driver import drive
+from kernel.cli.output import clean, has_colours, is_terminal, moment
+from kernel.cli.run_lines import ENDS, ON_SCREEN, Screen, log_ends
+from kernel.cli.stop_signals import StopSignals
+from kernel.kernel import Kernel
+from kernel.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+log = logging.getLogger("kernel")
+
+_NEXT_TICKS = 5
+
+
+class Foreground:
+    """``run`` gives the exit status; ConfigError or StoreError when the kernel cannot start."""
+
+    def __init__(self, path: Path, log_format: str | None) -> None:
+        self._path = path
+        self._log_format = log_format
+
+    def run(self) -> int:
+        self._kernel = Kernel.from_toml(self._path)
+        self._writer = LineWriter(sys.stdout)
+        self._screen = self._prepare_output()
+        self._signals = StopSignals(
+            on_stop=self._on_stop,
+            on_hurry=self._on_hurry,
+            on_reload=self._on_reload,
+            grace_seconds=lambda: self._kernel.config.kernel.shutdown_grace_seconds,
+            force=self._force,
+        )
+        try:
+            status = drive(self._live())
+        finally:
+            self._signals.close()
+            self._writer.close()
+        return status
+
+    def _prepare_output(self) -> Screen | None:
+        """The screen on a terminal; None where it is logged."""
+        form = self._log_format or self._kernel.config.kernel.log_format
+        if form == "auto" and is_terminal(sys.stdout):
+            # Beside the lines of runs: what went wrong, and what jobs say.
+            install(
+                LogHandler(
+                    self._writer, short_line, lambda record: record.levelno > logging.INFO or hasattr(record, "job")
+                )
+            )
+            return Screen(self._writer, colours=has_colours(sys.stdout))
+        install(LogHandler(self._writer, log_renderer("json" if form == "json" else "text"), lambda _record: True))
+        return None
+
+    async def _live(self) -> int:
+        self._stopping = asyncio.Event()
+        self._reloads: set[asyncio.Task[None]] = set()
+        self._signals.listen()
+        if not await self._start():
+            log.info("stopped before it had started")
+            return 0
+        await self._tell_ready()
+        await self._stopping.wait()
+        is_drained = await self._kernel.stop(reason="signal")
+        is_drained = is_drained and self._signals.count < 2
+        log.info("stopped" if is_drained else "stopped; attempts were cut short, their runs are queued again")
+        return 0 if is_drained else 1
+
+    async def _start(self) -> bool:
+        """False when a signal came before the kernel was up."""
+        starting = asyncio.create_task(self._kernel.start(), name="mainspring:start")
+        stopping = asyncio.create_task(self._stopping.wait(), name="mainspring:stopping")
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+        if starting.cancelled():
+            return False
+        starting.result()
+        return True
+
+    # Signals, on the loop
+
+    def _on_stop(self) -> None:
+        grace = self._kernel.config.kernel.shutdown_grace_seconds
+        text = f"stopping: attempts may end by themselves for {grace:g} s; a second signal cancels them now"
+        log.info(text)
+        if self._screen is not None:
+            self._screen.say(text)
+        self._stopping.set()
+
+    def _on_hurry(self) -> None:
+        log.warning("second signal: what still runs is cancelled now")
+        self._kernel.hurry("a second signal")
+
+    def _on_reload(self) -> None:
+        task = asyncio.create_task(self._reload(), name="mainspring:reload")
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _reload(self) -> None:
+        try:
+            changes = await self._kernel.reload()
+        except ConfigError as error:
+            log.error("SIGHUP: plugins.toml is not used, nothing has changed:\n%s", error)  # noqa: TRY400 - the message says it all
+            return
+        for change in changes or ("nothing has changed",):
+            log.info("SIGHUP: plugins.toml: %s", change)
+
+    def _force(self, why: str) -> None:
+        """Called in a thread of its own: the loop may be blocked."""
+        log.error("the process is ended now: %s", why)
+        self._writer.close()
+        os._exit(1)
+
+    # What it says at its start
+
+    async def _tell_ready(self) -> None:
+        kernel = self._kernel
+        if self._screen is None:
+            kernel.bus.subscribe("run", ENDS, log_ends)
+        else:
+            for line in await self._welcome(self._screen):
+                self._screen.say(line)
+            kernel.bus.subscribe("run", ON_SCREEN, self._screen.tell)
+        on = [state for state in kernel.plugin_states() if state["state"] == "enabled"]
+        extra = {"pid": os.getpid(), "kernel": kernel.id, "store": kernel.store.url}
+        log.info("ready: %d plugins, %d jobs", len(on), len(kernel.host.jobs()), extra=extra)
+
+    async def _welcome(self, screen: Screen) -> list[str]:
+        kernel = self._kernel
+        lines = [f"mainspring {version('mainspring')}, pid {os.getpid()}, store {kernel.store.url}"]
+        for state in kernel.plugin_states():
+            if state["state"] == "off":
+                continue
+            what = f"{len(state['jobs'])} jobs, {len(state['schedules'])} schedules"
+            if state["state"] == "broken":
+                what = f"{state['reason']} ({state['place']})" if state["place"] else state["reason"]
+            lines.append(f"  {screen.painted(state['state'], 9)}  {state['plugin']:<16}  {clean(what)}")
+        ticks = sorted((one["next_at"], one) for one in await kernel.control.schedules_list() if one["next_at"])
+        lines += [f"  next {moment(at)}  {clean(one['schedule'])}  {one['when']}" for at, one in ticks[:_NEXT_TICKS]]
+        return [*lines, "ready; Ctrl-C stops it"]

@@ -1,0 +1,62 @@
+"""Writes lines in a thread of its own: whoever has something to say never waits for a slow pipe or terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MOST_WAITING = 10_000
+
+
+class LineWriter:
+    """``put`` takes what makes the line, to be called in the thread. Past 10,000 waiting ones, lines are dropped and counted."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._waiting: SimpleQueue[Callable[[], str] | None] = SimpleQueue()
+        self._dropped = 0
+        self._is_gone = False
+        self._thread = threading.Thread(target=self._work, name="mainspring:lines", daemon=True)
+        self._thread.start()
+
+    def put(self, line: Callable[[], str]) -> None:
+        if self._waiting.qsize() >= MOST_WAITING:
+            self._dropped += 1
+        else:
+            self._waiting.put(line)
+
+    def close(self, seconds: float = 1.0) -> None:
+        """Writes what is left, for so long at the most."""
+        self._waiting.put(None)
+        self._thread.join(seconds)
+
+    def _work(self) -> None:
+        while (line := self._waiting.get()) is not None:
+            self._write(line)
+            if self._dropped and self._waiting.empty():
+                self._tell_dropped()
+            if self._waiting.empty():
+                self._flush()
+        self._flush()
+
+    def _tell_dropped(self) -> None:
+        dropped, self._dropped = self._dropped, 0
+        self._write(lambda: f"{dropped:,} lines were dropped: they came faster than they are read")
+
+    def _write(self, line: Callable[[], str]) -> None:
+        if self._is_gone:
+            return
+        try:
+            self._stream.write(line() + "\n")
+        except (OSError, ValueError):
+            # Nobody reads any more (the pipe is closed), which is no reason to stop working.
+            self._is_gone = True
+
+    def _flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()

@@ -1,0 +1,69 @@
+"""Drives the event loop to the end of one task, whatever the code of plugins does to the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+T = TypeVar("T")
+
+log = logging.getLogger("kernel")
+
+_CLEAN_UP_SECONDS = 1.0
+
+
+def drive(main: Coroutine[Any, Any, T]) -> T:
+    """The result of ``main`` on a loop of its own.
+
+    A job's task that raises SystemExit or KeyboardInterrupt, or stops the loop, would end ``asyncio.run``; here it is
+    logged, and the loop goes on. Threads of the default executor are not waited for.
+    """
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        try:
+            return _result_of(loop, loop.create_task(main, name="mainspring:main"))
+        finally:
+            _result_of(loop, loop.create_task(_clean_up(), name="mainspring:end"))
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def _result_of(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> T:
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except BaseException as error:
+            if task.done():
+                raise
+            log.error("%s was raised to the event loop%s; the kernel goes on", _name_of(error), _place_of(error))  # noqa: TRY400 - the place is enough
+
+
+def _name_of(error: BaseException) -> str:
+    # What run_until_complete says when somebody has called loop.stop().
+    return "stop()" if isinstance(error, RuntimeError) else type(error).__name__
+
+
+def _place_of(error: BaseException) -> str:
+    """The innermost line that is not asyncio's: where the plugin's code raised it."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "asyncio" not in frame.filename]
+    last = frames[-1] if frames else None
+    return f" ({last.filename}:{last.lineno})" if last is not None and last.filename != __file__ else ""
+
+
+async def _clean_up() -> None:
+    """Ends what is left on the loop; what will not end is left behind."""
+    loop = asyncio.get_running_loop()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=_CLEAN_UP_SECONDS)
+    closing = loop.create_task(loop.shutdown_asyncgens())
+    await asyncio.wait({closing}, timeout=_CLEAN_UP_SECONDS)
