@@ -17,8 +17,10 @@ from typing import Any
 
 from benchmarks import bare
 from benchmarks.measure import Lap, percentiles, resident_bytes
+from benchmarks.plugins.bench import spread
 from kernel import Kernel
 from kernel.contracts.store import RunQuery
+from kernel.process import tune
 
 HERE = Path(__file__).parent
 JOB = "bench.noop"
@@ -147,7 +149,7 @@ async def schedules_part(count: int, seconds: float) -> dict[str, Any]:
     for kind in ("idle", "busy"):
         with tempfile.TemporaryDirectory(prefix="mainspring-bench-") as name:
             folder = Path(name)
-            settings = f"schedules = {count}\nidle = {'true' if kind == 'idle' else 'false'}"
+            settings = f"many = {count}\nidle = {'true' if kind == 'idle' else 'false'}"
             path = configuration(folder, f"sqlite:///{folder}/bench.db", settings)
             began = time.perf_counter()
             async with Kernel.from_toml(path) as kernel:
@@ -164,9 +166,9 @@ async def schedules_part(count: int, seconds: float) -> dict[str, Any]:
     return figures
 
 
-def cron_specs(count: int) -> list[str]:
-    periods = [1 + number % 60 for number in range(count)]
-    return [f"{'*' if period == 1 else f'*/{period}' if period < 60 else '0'} * * * * *" for period in periods]
+async def _tuned(part: str, count: int) -> dict[str, Any]:
+    tune()  # as `mainspring run` does
+    return await measure(part, count)
 
 
 async def measure(part: str, count: int) -> dict[str, Any]:
@@ -180,16 +182,16 @@ async def measure(part: str, count: int) -> dict[str, Any]:
 
             return measure_sqlite(count)
         case "bare-aiocron":
-            return await bare.aiocron_schedules(cron_specs(count), 10.0)
+            return await bare.aiocron_schedules([spread(number) for number in range(count)], 20.0)
         case "memory":
             return await queue_part("memory://", count)
         case "sqlite":
             return await queue_part("sqlite:///{folder}/bench.db", count)
         case "schedules":
-            return await schedules_part(count, 10.0)
+            return await schedules_part(count, 20.0)
         case _:
             raise SystemExit(f"{part}: no part of the benchmark")
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(measure(sys.argv[1], int(sys.argv[2])))))
+    print(json.dumps(asyncio.run(_tuned(sys.argv[1], int(sys.argv[2])))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import os
 import signal
@@ -81,7 +82,7 @@ class Guard:
                     worker.end()
         if call.error is not None:
             raise self.fault(what, call.error, call.text)
-        if asyncio.iscoroutine(call.result):
+        if inspect.iscoroutine(call.result):
             return await self.on_loop(what, lambda: call.result, within=within)
         return call.result
 
@@ -183,7 +184,7 @@ class _Call:
     def _end(self) -> None:
         if self.is_wanted and not self.done.done():
             self.done.set_result(None)
-        elif asyncio.iscoroutine(self.result):
+        elif inspect.iscoroutine(self.result):
             self.result.close()
 
 

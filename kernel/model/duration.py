@@ -17,7 +17,7 @@ _EXPECTED = 'expected a duration such as "1.5s", "10m", "25h", "7d", a number of
 
 
 def seconds(value: Duration, *, zero: bool = False) -> float:
-    """The length in seconds. ConfigError when it is none, negative, not finite, over 100 years, or zero unless ``zero``."""
+    """The length in seconds; ConfigError when it is none, negative, not finite, too long, or zero unless ``zero``."""
     found = _number_of(value)
     if found is None or not math.isfinite(found):
         raise ConfigError(f"{shown(value)} is no duration: {_EXPECTED}")
@@ -48,9 +48,9 @@ def words(length: float) -> str:
     """Seconds as a person would say them: ``350 ms``, ``1.5 s``, ``10 m``, ``2 h 30 m``, ``7 d``."""
     if length < 0:
         return "-" + words(-length)
-    if length < 1:
+    if round(length * 1000) < 1000:
         return f"{length * 1000:.0f} ms"
-    if length < 60:
+    if round(length, 1) < 60:
         return f"{length:.1f}".rstrip("0").rstrip(".") + " s"
     total = round(length)
     parts = []

@@ -21,9 +21,17 @@ def shown(value: object, limit: int = 60) -> str:
     """A value as found, for a message: one line, cut, and safe whatever its ``__repr__`` does."""
     try:
         text = repr(value)
-    except Exception as error:  # noqa: BLE001 - a hostile __repr__ must not replace the message
+    except BaseException as error:  # noqa: BLE001 - a hostile __repr__ must not replace the message, nor end the process
         text = f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return printable(text, limit)
+
+
+def printable(text: str, limit: int) -> str:
+    """``text`` in one line that any terminal and file takes, cut to ``limit`` characters."""
+    text = text if len(text) <= limit else text[: limit - 1] + "…"
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 class MainspringError(Exception):

@@ -7,11 +7,12 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from kernel.model.errors import MainspringError, shown
+from kernel.model.errors import MainspringError, printable, shown
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 64
 _MAX_BITS = 10_000
+_PATH_CHARACTERS = 200
 _JSON = "JSON: objects with text keys, lists, text, finite numbers, true, false, null"
 
 
@@ -19,8 +20,8 @@ class NotJsonError(MainspringError):
     """A value that JSON cannot carry unchanged. ``path`` leads to it, as ``.cars[3].price``."""
 
     def __init__(self, path: str, found: str, expected: str = _JSON) -> None:
-        self.path, self.found, self.expected = path, found, expected
-        super().__init__(f"{path or 'value'}: {found}; expected {expected}")
+        self.path, self.found, self.expected = printable(path, _PATH_CHARACTERS), found, expected
+        super().__init__(f"{self.path or 'value'}: {found}; expected {expected}")
 
 
 def encode(value: Any, *, limit: int = MAX_BYTES) -> str:
@@ -43,7 +44,7 @@ def _check(value: Any, path: str, depth: int) -> None:
         _check_object(value, path, depth)
     elif kind is list:
         if depth >= MAX_DEPTH:
-            raise NotJsonError(path[:80] + "…", f"more than {MAX_DEPTH} levels", f"at most {MAX_DEPTH} levels")
+            raise NotJsonError(path, f"more than {MAX_DEPTH} levels", f"at most {MAX_DEPTH} levels")
         for index, item in enumerate(value):
             _check(item, f"{path}[{index}]", depth + 1)
     else:
@@ -52,7 +53,7 @@ def _check(value: Any, path: str, depth: int) -> None:
 
 def _check_object(value: dict[Any, Any], path: str, depth: int) -> None:
     if depth >= MAX_DEPTH:
-        raise NotJsonError(path[:80] + "…", f"more than {MAX_DEPTH} levels", f"at most {MAX_DEPTH} levels")
+        raise NotJsonError(path, f"more than {MAX_DEPTH} levels", f"at most {MAX_DEPTH} levels")
     for key, item in value.items():
         if type(key) is not str:
             raise NotJsonError(path, f"the key {shown(key)} ({type(key).__name__})", "text keys")
@@ -85,7 +86,7 @@ def _find_surrogate(value: Any, path: str) -> str:
     if isinstance(value, dict):
         for key, item in value.items():
             if _find_surrogate(key, "key"):
-                return f"{path}.{ascii(key)[1:-1]}"
+                return f"{path}.{key}"
             if found := _find_surrogate(item, f"{path}.{key}"):
                 return found
     if isinstance(value, list):

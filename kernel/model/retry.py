@@ -65,15 +65,33 @@ class Retry:
             object.__setattr__(self, name, value)
 
     def wait_after(self, failures: int, spread: float) -> float:
-        """Seconds to wait after the ``failures``-th failure; ``spread`` in [0, 1) says how much of the jitter to take."""
+        """Seconds to wait after so many failures; ``spread`` in [0, 1) says how much of the jitter to take."""
         if self.backoff == "fixed":
             wait = self.base_seconds
         elif self.backoff == "linear":
             wait = self.base_seconds * failures
         else:
-            # By then any base has left any cap behind; a larger exponent would overflow.
-            wait = self.base_seconds * math.pow(self.factor, min(failures - 1, 150))
+            wait = self._grown(failures - 1)
         return min(wait, self.cap_seconds) * (1.0 - self.jitter * spread)
+
+    def _grown(self, times: int) -> float:
+        try:
+            return self.base_seconds * math.pow(self.factor, times)
+        except OverflowError:
+            return self.cap_seconds if self.base_seconds else 0.0
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that make it again."""
+        return {
+            "attempts": self.attempts,
+            "backoff": self.backoff,
+            "base": self.base_seconds,
+            "factor": self.factor,
+            "cap": self.cap_seconds,
+            "jitter": self.jitter,
+            "on": self.on,
+            "give_up_on": self.give_up_on,
+        }
 
     def may_retry(self, error: BaseException) -> bool:
         return isinstance(error, self.on) and not isinstance(error, self.give_up_on)

@@ -6,6 +6,8 @@ from collections import deque
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import TYPE_CHECKING
 
+from plugins.memory.rows import ID, JOB, PRIORITY, QUEUE, STATE, URGENCY
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -45,9 +47,9 @@ class Lane:
         ready = self._ready
         if ready:
             last = ready[-1]
-            urgency = run.urgency
-            if urgency < last.urgency or (urgency == last.urgency and run.id < last.id):
-                heappush(self._late, (urgency, run.id))
+            urgency = run[URGENCY]
+            if urgency < last[URGENCY] or (urgency == last[URGENCY] and run[ID] < last[ID]):
+                heappush(self._late, (urgency, run[ID]))
                 return
         ready.append(run)
 
@@ -64,7 +66,7 @@ class Lane:
         ready, late = self._ready, self._late
         if not ready:
             return late[0] if late else None
-        first = (ready[0].urgency, ready[0].id)
+        first = _key_of(ready[0])
         return late[0] if late and late[0] < first else first
 
     def take(self, most: int, bound: Key | None) -> list[Waits]:
@@ -84,10 +86,10 @@ class Lane:
         ready, runs = self._ready, self._runs
         taken = []
         for _ in range(min(most, len(ready))):
-            if bound is not None and (ready[0].urgency, ready[0].id) >= bound:
+            if bound is not None and (ready[0][URGENCY], ready[0][ID]) >= bound:
                 break
             run = ready.popleft()
-            del runs[run.id]
+            del runs[run[ID]]
             taken.append(run)
         return taken
 
@@ -109,17 +111,17 @@ class Lane:
 
     def _tidy(self) -> None:
         late = {key for key in self._late if self._is_queued_as(key)}
-        self._ready = deque(run for run in self._ready if self._is_here(run) and (run.urgency, run.id) not in late)
+        self._ready = deque(run for run in self._ready if self._is_here(run) and _key_of(run) not in late)
         self._late = list(late)
         heapify(self._late)
         self._gone = 0
 
     def _is_here(self, run: Waits) -> bool:
-        return self._runs.get(run.id) is run
+        return self._runs.get(run[ID]) is run
 
     def _is_queued_as(self, key: Key) -> bool:
         run = self._runs.get(key[1])
-        return run is not None and run.state == "queued" and run.urgency == key[0]
+        return run is not None and run[STATE] == "queued" and run[URGENCY] == key[0]
 
 
 class Lanes:
@@ -131,14 +133,14 @@ class Lanes:
 
     def lane_of(self, run: Waits) -> Lane:
         """The lane that ``run`` belongs to; one that did not exist is made, to be filled at once."""
-        key = (run.queue, run.job, run.priority)
+        key = (run[QUEUE], run[JOB], run[PRIORITY])
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(*key, self._runs)
         return lane
 
     def leave(self, run: Waits) -> None:
-        lane = self._lanes[run.queue, run.job, run.priority]
+        lane = self._lanes[run[QUEUE], run[JOB], run[PRIORITY]]
         lane.leave()
         if not lane:
             self._drop(lane)
@@ -178,7 +180,9 @@ class Lanes:
     def _take_of_one(self, claim: Claim, last: Key | None, left: Callable[[str, int], None]) -> list[Waits]:
         """The same where there is but one lane, as there is most of the time."""
         [lane] = self._lanes.values()
-        taken = lane.take(min(claim.limit, claim.jobs.get(lane.job, 0), claim.queues.get(lane.queue, claim.limit)), last)
+        taken = lane.take(
+            min(claim.limit, claim.jobs.get(lane.job, 0), claim.queues.get(lane.queue, claim.limit)), last
+        )
         left(lane.queue, len(taken))
         if not lane:
             self._drop(lane)
@@ -205,6 +209,10 @@ class Lanes:
 
     def _drop(self, lane: Lane) -> None:
         del self._lanes[lane.queue, lane.job, lane.priority]
+
+
+def _key_of(run: Waits) -> Key:
+    return run[URGENCY], run[ID]
 
 
 def _bound(last: Key | None, heads: list[tuple[Key, Lane]]) -> Key | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kernel.model.run import WAITING, Claimed, Run, RunState
+from kernel.model.run import WAITING, Claimed, Run, RunExtra, RunState
 from plugins.memory import rows
+from plugins.memory.rows import EXTRA, JOB, QUEUE, STATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,7 +47,7 @@ class Reader:
     def state_of(self, run_id: str) -> str | None:
         """None when there is no such run."""
         if run_id in self._waiting:
-            return self._waiting[run_id].state
+            return self._waiting[run_id][STATE]
         if run_id in self._held:
             return RunState.RUNNING
         return rows.end_of(self._ended[run_id]).state if run_id in self._ended else None
@@ -69,20 +70,24 @@ class Reader:
         state = self.state_of(run_id)
         if state is None or (query.states is not None and state not in query.states):
             return False
-        run = self._facts(run_id)
-        extra = run.extra
+        job, queue, extra = self._facts(run_id)
         return (
-            (query.job is None or run.job == query.job)
-            and (query.queue is None or run.queue == query.queue)
+            (query.job is None or job == query.job)
+            and (query.queue is None or queue == query.queue)
             and (query.schedule is None or (extra is not None and extra.schedule == query.schedule))
             and (query.tag is None or (extra is not None and query.tag in extra.tags))
         )
 
-    def _facts(self, run_id: str) -> Waits | Claimed:
-        """Something of the run that says its job, its queue and its extra."""
+    def _facts(self, run_id: str) -> tuple[str, str, RunExtra | None]:
+        """The job, the queue and the extra of a run."""
         if run_id in self._waiting:
-            return self._waiting[run_id]
+            waits = self._waiting[run_id]
+            return waits[JOB], waits[QUEUE], waits[EXTRA]
         if run_id in self._held:
-            return self._held[run_id][0]
+            return _facts_of(self._held[run_id][0])
         done = self._ended[run_id]
-        return done if isinstance(done, Run) else done[1][0]
+        return _facts_of(done if isinstance(done, Run) else done[1][0])
+
+
+def _facts_of(run: Run | Claimed) -> tuple[str, str, RunExtra | None]:
+    return run.job, run.queue, run.extra

@@ -11,6 +11,7 @@ from kernel.model.run import FINAL, RunState, urgency_of
 from plugins.memory import rows
 from plugins.memory.ended import EndedRuns
 from plugins.memory.reading import Reader
+from plugins.memory.rows import EXTRA, ID, JOB, QUEUE, STATE
 from plugins.memory.schedule_runs import ScheduleRuns
 from plugins.memory.waiting import QueueSize, Waiting
 
@@ -56,13 +57,13 @@ class Runs:
                 key = (run.job, run.extra.unique)
                 ids[-1] = self._unique.get(key) or unique.setdefault(key, run_id)
             if ids[-1] is run_id:
-                fresh[run_id] = run
+                fresh[run_id] = tuple(run)
         return ids, fresh
 
     def _check_room(self, fresh: Mapping[str, Waits], room: Mapping[str, int]) -> None:
         for queue, most in room.items():
             if self.waiting.size(queue) + len(fresh) > most:
-                count = sum(run.queue == queue for run in fresh.values())
+                count = sum(run[QUEUE] == queue for run in fresh.values())
                 if count and self.waiting.size(queue) + count > most:
                     raise StoreFullError(
                         f"queue {queue} is full: {self.waiting.size(queue)} runs wait, {count} more exceed {most}"
@@ -71,8 +72,9 @@ class Runs:
     def _begin(self, fresh: Mapping[str, Waits]) -> None:
         self.waiting.add_all(fresh)
         for run in fresh.values():
-            if run.extra is not None:
-                self._join(run, run.extra)
+            extra = run[EXTRA]
+            if extra is not None:
+                self._join(run, extra)
 
     # Claim and finish
 
@@ -82,7 +84,7 @@ class Runs:
         claimed: list[Claimed] = []
         kernel, now = claim.kernel, claim.now
         for run in self.waiting.take(claim):
-            held = self.held[run.id] = rows.held_by(kernel, now, run)
+            held = self.held[run[ID]] = rows.held_by(kernel, now, run)
             claimed.append(held[0])
         return Claims(claimed, self.waiting.next_due(), expired)
 
@@ -143,9 +145,10 @@ class Runs:
                 self.held[run_id] = rows.marked(self.held[run_id], cancel_reason=reason)
                 wished = True
             elif run_id in self.waiting.runs:
-                run = self.waiting.runs[run_id]
-                self.waiting.remove(run)
-                self._end(rows.waiting(run)._replace(state=RunState.CANCELLED, reason=reason, finished=now))
+                waits = self.waiting.runs[run_id]
+                self.waiting.remove(waits)
+                run = rows.waiting(waits)
+                self._end(run._replace(state=RunState.CANCELLED, reason=reason, finished=now))
                 ended.append(run.extra.schedule if run.extra else None)
         self.wishes += wished
         return ended
@@ -219,9 +222,9 @@ class Runs:
 
     def _join(self, run: Waits, extra: RunExtra) -> None:
         if extra.unique is not None:
-            self._unique[run.job, extra.unique] = run.id
+            self._unique[run[JOB], extra.unique] = run[ID]
         if extra.schedule is not None:
-            self._of_schedules.add(extra.schedule, run.id, extra.tick, blocked=run.state == RunState.BLOCKED)
+            self._of_schedules.add(extra.schedule, run[ID], extra.tick, blocked=run[STATE] == RunState.BLOCKED)
 
     def _end(self, run: Run) -> None:
         self.ended.add(run.job, run, run)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from kernel.model.run import RunState
 from plugins.memory.instants import Instants
 from plugins.memory.lanes import Lane, Lanes
+from plugins.memory.rows import DUE, EXTRA, ID, JOB, PRIORITY, QUEUE, STATE, with_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +47,7 @@ class Waiting:
         """For each queue, when the first of its queued runs was due."""
         found: dict[str, float] = {}
         for run in self._lanes.oldest():
-            found[run.queue] = min(run.due, found.get(run.queue, run.due))
+            found[run[QUEUE]] = min(run[DUE], found.get(run[QUEUE], run[DUE]))
         return found
 
     def next_due(self) -> float | None:
@@ -60,18 +61,19 @@ class Waiting:
         size: QueueSize | None = None
         queue = ""
         for run in runs.values():
-            if size is None or run.queue != queue:
-                queue = run.queue
+            if size is None or run[QUEUE] != queue:
+                queue = run[QUEUE]
                 size = self.sizes.setdefault(queue, QueueSize())
             size.waiting += 1
-            if run.state == "queued":
-                if lane is None or run.job != lane.job or run.queue != lane.queue or run.priority != lane.priority:
+            if run[STATE] == "queued":
+                if lane is None or run[JOB] != lane.job or queue != lane.queue or run[PRIORITY] != lane.priority:
                     lane = self._lanes.lane_of(run)
                 lane.add(run)
             else:
                 self._put_aside(run, size)
-            if run.extra is not None and run.extra.expires is not None:
-                self._expiries.add(run.extra.expires, run.id)
+            extra = run[EXTRA]
+            if extra is not None and extra.expires is not None:
+                self._expiries.add(extra.expires, run[ID])
 
     def queue_due(self, now: float) -> None:
         """What has become due is queued."""
@@ -82,26 +84,26 @@ class Waiting:
     def let_go(self, run: Waits, now: float) -> None:
         """A blocked run is blocked no more."""
         self._count(run, -1)
-        if run.due <= now:
+        if run[DUE] <= now:
             self._become_queued(run)
             return
-        scheduled = self.runs[run.id] = run._replace(state=RunState.SCHEDULED)
-        self._put_aside(scheduled, self.sizes[run.queue])
+        scheduled = self.runs[run[ID]] = with_state(run, RunState.SCHEDULED)
+        self._put_aside(scheduled, self.sizes[run[QUEUE]])
 
     def _become_queued(self, run: Waits) -> None:
-        queued = self.runs[run.id] = run._replace(state=RunState.QUEUED)
+        queued = self.runs[run[ID]] = with_state(run, RunState.QUEUED)
         self._lanes.lane_of(queued).add(queued)
 
     def _put_aside(self, run: Waits, size: QueueSize) -> None:
         """Where a run that is not queued waits: blocked ones nowhere, the others for their instant."""
-        if run.state == RunState.BLOCKED:
+        if run[STATE] == RunState.BLOCKED:
             size.blocked += 1
             return
-        if run.state == RunState.SCHEDULED:
+        if run[STATE] == RunState.SCHEDULED:
             size.scheduled += 1
         else:
             size.retrying += 1
-        self._due.add(run.due, run.id)
+        self._due.add(run[DUE], run[ID])
 
     # Out
 
@@ -130,20 +132,20 @@ class Waiting:
             self._expiries.leave()
 
     def _take_out(self, run: Waits) -> None:
-        del self.runs[run.id]
-        if run.state == "queued":
+        del self.runs[run[ID]]
+        if run[STATE] == "queued":
             self._lanes.leave(run)
         else:
             self._count(run, -1)
-            if run.state != RunState.BLOCKED:
+            if run[STATE] != RunState.BLOCKED:
                 self._due.leave()
-        self._left(run.queue, 1)
+        self._left(run[QUEUE], 1)
 
     def _count(self, run: Waits, by: int) -> None:
-        size = self.sizes[run.queue]
-        if run.state == RunState.BLOCKED:
+        size = self.sizes[run[QUEUE]]
+        if run[STATE] == RunState.BLOCKED:
             size.blocked += by
-        elif run.state == RunState.SCHEDULED:
+        elif run[STATE] == RunState.SCHEDULED:
             size.scheduled += by
         else:
             size.retrying += by
@@ -156,8 +158,9 @@ class Waiting:
 
 
 def expires_of(run: Waits) -> float | None:
-    return None if run.extra is None else run.extra.expires
+    extra = run[EXTRA]
+    return None if extra is None else extra.expires
 
 
 def _due_of(run: Waits) -> float | None:
-    return run.due if run.state in NOT_DUE else None
+    return run[DUE] if run[STATE] in NOT_DUE else None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernel.model.errors import StoreError
 
+from .database import Redo
 from .errors import as_store_error
 from .worker import Worker
 
@@ -145,7 +146,7 @@ class Writer:
             try:
                 for call in calls:
                     self._run(database, call)
-            except _AgainError:
+            except Redo:
                 self._roll_back(database)
                 database.connection.execute("BEGIN IMMEDIATE")
                 for call in calls:
@@ -161,10 +162,12 @@ class Writer:
         database.mark_unchanged()
         try:
             call.result = call.step()
+        except Redo:
+            raise
         except Exception as error:
             call.error = as_store_error(error, self._path)
             if database.connection.total_changes != database.mark or not database.connection.in_transaction:
-                raise _AgainError from error
+                raise Redo from error
 
     def _run_carefully(self, database: Database, call: Call[Any]) -> None:
         database.is_careful = True
@@ -231,10 +234,6 @@ class Writer:
             with lock.held(lambda: False) if lock else suppress() as is_held:
                 if is_held:
                     database.connection.execute(_CHECKPOINT[how]).fetchall()
-
-
-class _AgainError(Exception):
-    """A call failed after it had changed something."""
 
 
 _CHECKPOINT = {"PASSIVE": "PRAGMA wal_checkpoint(PASSIVE)", "TRUNCATE": "PRAGMA wal_checkpoint(TRUNCATE)"}

@@ -1,20 +1,17 @@
-"""The SQLite store keeps what every store promises."""
+"""The SQLite store keeps what every durable store promises."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
 from kernel.contracts.store import Store
 from plugins.sqlite.store import SqliteStore
-from tests.contracts.store_contract import MakeStore, StoreContract
+from tests.contracts.store_contract import DurableStoreContract, MakeStore
 
 
-class TestSqliteStore(StoreContract):
-    durable: ClassVar[bool] = True
-
+class TestSqliteStore(DurableStoreContract):
     @pytest.fixture
     def make_store(self, tmp_path: Path) -> MakeStore:
         def make(place: str = "main") -> Store:

@@ -15,7 +15,7 @@ from aiohttp import ClientSession
 
 from kernel import Kernel, RequestError, RunState
 from kernel.config import load_config
-from kernel.model.events import Notified, RunCompleted, RunFailed, RunRetrying
+from kernel.events import Notified, RunCompleted, RunFailed, RunRetrying
 from kernel.testing import START, FakeClock, settle, until
 from plugins.fleet.car_store import CarStore
 from plugins.fleet.demo import demo_cars
@@ -24,7 +24,7 @@ from plugins.fleet.partner_api import PartnerApi
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from kernel.model.events import Event
+    from kernel.events import Event
 
 SHIPPED = Path(__file__).parents[2] / "plugins.toml"
 NOW = datetime.fromtimestamp(START, UTC)

@@ -16,9 +16,9 @@ lateness: list[float] = []
 
 
 class Settings(BaseModel):
-    """``schedules`` of periods from 1 to 60 s; ``idle``: they are due in a far month instead."""
+    """``many`` schedules of periods from 1 to 60 s; ``idle``: they are due in a far month instead."""
 
-    schedules: int = 0
+    many: int = 0
     idle: bool = False
 
 
@@ -35,10 +35,15 @@ async def timed(data: str) -> None:
 
 def specs(settings: Settings) -> Iterable[tuple[str, str]]:
     """Name and cron expression of each schedule."""
-    for number in range(settings.schedules):
-        period = 1 + number % 60
-        seconds = "*" if period == 1 else f"*/{period}" if period < 60 else "0"
-        yield f"s{number}", "0 0 31 12 *" if settings.idle else f"{seconds} * * * * *"
+    for number in range(settings.many):
+        yield f"s{number}", "0 0 31 12 *" if settings.idle else spread(number)
+
+
+def spread(number: int) -> str:
+    """A period of 1 to 60 s, and a phase within it, so that every second has about as many ticks."""
+    period, phase = 1 + number % 60, number // 60
+    first = phase % period
+    return f"{first}-59/{period} * * * * *" if first + period < 60 else f"{first} * * * * *"
 
 
 def tick_job(settings: Settings) -> Callable[..., Any]:
