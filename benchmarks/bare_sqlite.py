@@ -11,25 +11,27 @@ from typing import Any
 
 from benchmarks.bare import PAYLOAD
 from benchmarks.measure import Lap, percentiles
+from kernel.model.run import IdSource
 
 BATCH = 100
 _TABLE = """
 CREATE TABLE run (
-    id INTEGER PRIMARY KEY,
+    id TEXT PRIMARY KEY,
     state INTEGER NOT NULL DEFAULT 0,
     priority INTEGER NOT NULL,
     due REAL NOT NULL,
     payload TEXT NOT NULL
 )
 """
-_INDEX = "CREATE INDEX run_waiting ON run (priority, due) WHERE state = 0"
-_INSERT = "INSERT INTO run (priority, due, payload) VALUES (?, ?, ?)"
+_INDEX = "CREATE INDEX run_waiting ON run (state, priority, due)"
+_INSERT = "INSERT INTO run (id, priority, due, payload) VALUES (?, ?, ?, ?)"
 _CLAIM = """
 UPDATE run SET state = 1
-WHERE id IN (SELECT id FROM run INDEXED BY run_waiting WHERE state = 0 ORDER BY priority, due LIMIT ?)
+WHERE id IN (SELECT id FROM run WHERE state = 0 ORDER BY priority, due LIMIT ?)
 RETURNING id, payload
 """
 _FINISH = "DELETE FROM run WHERE id = ?"
+_IDS = IdSource()
 
 
 def measure(count: int, singles: int = 300) -> dict[str, Any]:
@@ -56,7 +58,8 @@ def connect(path: Path) -> sqlite3.Connection:
 def work_off(connection: sqlite3.Connection, count: int, batch: int) -> None:
     payload = json.dumps(PAYLOAD)
     for _ in range(count // batch):
-        insert(connection, [(number & 7, time.time(), payload) for number in range(batch)])
+        rows = [(run_id, number & 7, time.time(), payload) for number, run_id in enumerate(_IDS.next(batch))]
+        insert(connection, rows)
         finish(connection, claim(connection, batch))
 
 
@@ -65,27 +68,27 @@ def one_at_a_time(connection: sqlite3.Connection) -> float:
     time.sleep(0.005)
     payload = json.dumps(PAYLOAD)
     began = time.perf_counter()
-    insert(connection, [(5, time.time(), payload)])
+    insert(connection, [(_IDS.one(), 5, time.time(), payload)])
     claimed = claim(connection, 1)
     taken = time.perf_counter() - began
     finish(connection, claimed)
     return taken
 
 
-def insert(connection: sqlite3.Connection, rows: list[tuple[int, float, str]]) -> None:
+def insert(connection: sqlite3.Connection, rows: list[tuple[str, int, float, str]]) -> None:
     connection.execute("BEGIN IMMEDIATE")
     connection.executemany(_INSERT, rows)
     connection.execute("COMMIT")
 
 
-def claim(connection: sqlite3.Connection, limit: int) -> list[tuple[int, str]]:
+def claim(connection: sqlite3.Connection, limit: int) -> list[tuple[str, str]]:
     connection.execute("BEGIN IMMEDIATE")
-    claimed: list[tuple[int, str]] = connection.execute(_CLAIM, (limit,)).fetchall()
+    claimed: list[tuple[str, str]] = connection.execute(_CLAIM, (limit,)).fetchall()
     connection.execute("COMMIT")
     return claimed
 
 
-def finish(connection: sqlite3.Connection, claimed: list[tuple[int, str]]) -> None:
+def finish(connection: sqlite3.Connection, claimed: list[tuple[str, str]]) -> None:
     connection.execute("BEGIN IMMEDIATE")
     connection.executemany(_FINISH, [(run_id,) for run_id, _ in claimed])
     connection.execute("COMMIT")

@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import socket
 from typing import TYPE_CHECKING, Any
 
 from kernel.model.errors import ConfigError, MainspringError, RequestError, StoreError
@@ -47,7 +48,7 @@ class SocketServer:
                 "no control socket: the path %s is too long for one; set kernel.run_dir to a shorter folder", self._path
             )
             return
-        self._path.unlink(missing_ok=True)
+        await asyncio.to_thread(_sweep, self._path.parent)
         before = os.umask(0o177)
         try:
             self._server = await asyncio.start_unix_server(self._serve, self._path, limit=_LONGEST_LINE)
@@ -106,6 +107,17 @@ class SocketServer:
             await reader.read()
         finally:
             await self._bus.unsubscribe(subscription, 0.0)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes the sockets that killed kernels have left."""
+    for path in folder.glob("kernel-*.sock"):
+        with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
+            probe.settimeout(1.0)
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
 
 
 async def _send(writer: asyncio.StreamWriter, value: dict[str, Any]) -> None:

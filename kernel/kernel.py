@@ -87,7 +87,7 @@ class Schedules:
         await self._control.schedules_remove(schedule=name)
 
     async def trigger(self, name: str) -> dict[str, Any]:
-        """Runs its job now, with its payload, beside its ticks; the run."""
+        """Runs its job now, with its payload, beside its ticks; the run as JSON."""
         return await self._control.schedules_trigger(schedule=name)
 
 
@@ -104,9 +104,9 @@ class Kernel:
         self._watched: tuple[float, int] | None = None
 
     @classmethod
-    def from_toml(cls, path: Path | str = "plugins.toml") -> Self:
-        """A kernel by this configuration; ConfigError with everything that is wrong in it."""
-        return cls(load_config(path))
+    def from_toml(cls, path: Path | str = "plugins.toml", *, clock: Clock | None = None) -> Self:
+        """A kernel by this configuration; ConfigError with everything that is wrong in it. A test gives its ``clock``."""
+        return cls(load_config(path), clock=clock)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -132,6 +132,7 @@ class Kernel:
         self.bus = EventBus(self.clock)
         self._stack.push_async_callback(self.bus.close)
         config.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.catalog = Catalog()
         self.host = PluginHost(mark_dir=config.run_dir / "importing", on_broken=self._plugin_broke)
         self._stack.callback(self.host.close)
         await self.host.load(self.config)
@@ -143,7 +144,7 @@ class Kernel:
         self._stack.push_async_callback(self.store.close)
         if returned:
             log.warning("%d runs of a kernel that died are queued again", len(returned))
-        self.catalog = Catalog(self._queues())
+        self.catalog.set_queues(self._queues())
         self.catalog.add(self.host.jobs())
         self.engine = Engine(
             kernel_id=self.id,
@@ -166,6 +167,7 @@ class Kernel:
         self.schedules = Schedules(self.control)
         await self._tell_who_is_here()
         self._subscribe(self.host.listeners())
+        self._stack.push_async_callback(self.host.stop, self)
         await self.host.start(self)
         await self.engine.start(self.host.schedules(), [state.name for state in self.host.states()])
         server = SocketServer(socket, self.control, self.bus)
@@ -297,7 +299,10 @@ class Kernel:
             self._subscriptions.setdefault(listener.plugin, []).append(subscription)
 
     def _plugin_broke(self, plugin: str, reason: str, place: str) -> None:
-        log.error("plugin %s is broken: %s%s", plugin, reason, f" ({place})" if place else "")
+        states = {state.name: state.state for state in self.host.states()}
+        if states.get(plugin) == "broken" and any(job.plugin == plugin for job in self.catalog.jobs.values()):
+            self.catalog.remove(plugin, f"plugin {plugin} is broken: {reason}")
+            self.engine.claimer.release(lambda run: run.job not in self.catalog.jobs, f"plugin {plugin} is broken")
         self.bus.publish(PluginBroken(self.clock.now(), plugin, reason, place))
 
     async def _tell_who_is_here(self) -> None:

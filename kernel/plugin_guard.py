@@ -133,9 +133,17 @@ class Guard:
         return f"{what}: has not returned within {limit:g} s"
 
     def _place_of(self, error: BaseException) -> str:
-        if isinstance(error, SyntaxError) and error.filename and self._owns(error.filename):
-            return f"{error.filename}:{error.lineno or 1}"
-        return self._place_in(_frames_of_traceback(error.__traceback__))
+        """The place of the error, or of the one that it was made from."""
+        seen: list[BaseException] = []
+        cause: BaseException | None = error
+        while cause is not None and cause not in seen:
+            if isinstance(cause, SyntaxError) and cause.filename and self._owns(cause.filename):
+                return f"{cause.filename}:{cause.lineno or 1}"
+            if place := self._place_in(_frames_of_traceback(cause.__traceback__)):
+                return place
+            seen.append(cause)
+            cause = cause.__cause__ or cause.__context__
+        return ""
 
     def _place_in(self, frames: Iterator[tuple[str, int]]) -> str:
         """The last of the ``frames``, outermost first, that is the plugin's own."""

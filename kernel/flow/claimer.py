@@ -6,6 +6,7 @@ Woken by the recorder (new work), the worker pool (room), a timer (the next run 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from kernel.flow.ready_queue import Limits, ReadyQueue
     from kernel.flow.recorder import Recorder
     from kernel.model.run import Claimed
+
+log = logging.getLogger(__name__)
 
 _LARGEST_WINDOW = 1_000
 _QUICK_SECONDS = 0.05
@@ -143,9 +146,16 @@ class Claimer:
                 wait = 0.1
             except StoreError as error:
                 self._recorder.trouble(error)
-                await sleep(self._clock, wait)
-                wait = min(wait * 2, 5.0)
-                self.wake()
+                wait = await self._rest(wait)
+            except Exception:
+                log.exception("claiming failed; it is tried again")
+                wait = await self._rest(wait)
+
+    async def _rest(self, wait: float) -> float:
+        """After a failure; the next wait."""
+        await sleep(self._clock, wait)
+        self.wake()
+        return min(wait * 2, 5.0)
 
     async def _turn(self) -> None:
         limit, before = self._appetite()
@@ -164,6 +174,8 @@ class Claimer:
         self._may_be_more = len(runs) >= limit or self._limits.are_set
         if runs:
             self._ready.push(runs)
+            if self._paused:  # by somebody while the claim was under way
+                self.release(lambda run: self._paused.get(run.queue, 0.0) > now, "queue paused")
             self._wake_workers()
         self._arm(min(math.inf if next_due is None else next_due, self._expected), now)
         self._fit_window(full=len(runs) >= limit)

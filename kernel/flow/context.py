@@ -32,6 +32,8 @@ class Services(Protocol):
 
     async def enqueue(self, job: str, payload: dict[str, Any] | None = None, **options: Any) -> Run: ...
 
+    def now(self) -> float: ...
+
     def notify(self, level: str, text: str, context: Context, details: dict[str, Any]) -> None: ...
 
 
@@ -62,6 +64,15 @@ class Context:
             claimed.enqueued, claimed.due, claimed.urgency, claimed.extra, claimed.token, claimed.attempt,
             claimed.failures, started=self._started,
         )  # fmt: skip
+
+    def now(self) -> datetime:
+        """The kernel's own time, which a test tells; aware UTC."""
+        return instant(self._services.now())
+
+    @property
+    def is_last_attempt(self) -> bool:
+        """Whether a failure of this attempt ends the run."""
+        return self._claimed.failures + 1 >= self._job.retry.attempts
 
     @property
     def attempt(self) -> int:

@@ -110,11 +110,14 @@ class Engine:
     async def enqueue(self, job: str, payload: dict[str, Any] | None = None, **options: Any) -> Run:
         return await self.intake.enqueue(job, payload, **options)
 
+    def now(self) -> float:
+        return self._clock.now()
+
     def notify(self, level: str, text: str, context: Context, details: dict[str, Any]) -> None:
         """An event for plugins, and a line in the log."""
         run = context.run
         say = log.error if level == "error" else log.info
-        extra = {"job": run.job, "run": run.id, "attempt": run.attempt, "details": details}
+        extra = {"job": run.job, "run": run.id, "attempt": run.attempt}
         say("%s: %s%s", run.job, text, "".join(f" {key}={value}" for key, value in details.items()), extra=extra)
         if self.bus.wants(Notified):
             self.bus.publish(Notified(self._clock.now(), level, text, run.job, run.id, run.attempt, details))

@@ -233,12 +233,30 @@ class Recorder:
         try:
             while self._finishes:
                 batch, self._finishes = self._finishes[:_BATCH], self._finishes[_BATCH:]
-                answers, again = await self._finish_surely([one.change for one in batch])
-                self.written += len(batch)
-                for one, was_current in zip(batch, answers, strict=True):
-                    self._tell(one, was_current=was_current or again)
+                try:
+                    await self._write_finished(batch)
+                except Exception:
+                    log.exception("%d outcomes cannot be written together; each by itself now", len(batch))
+                    for one in batch:
+                        await self._write_one(one)
         finally:
             self._finisher = None
+
+    async def _write_finished(self, batch: list[Finished]) -> None:
+        answers, again = await self._finish_surely([one.change for one in batch])
+        self.written += len(batch)
+        for one, was_current in zip(batch, answers, strict=True):
+            self._tell(one, was_current=was_current or again)
+
+    async def _write_one(self, one: Finished) -> None:
+        """An outcome that the store cannot take at all must not hold up the others."""
+        try:
+            await self._write_finished([one])
+        except Exception:
+            log.exception(
+                "the outcome %s of run %s of %s cannot be written; the run is queued again at the next start",
+                one.change.state, one.change.id, one.run.job,
+            )  # fmt: skip
 
     async def _finish_surely(self, changes: list[Change]) -> tuple[list[bool], bool]:
         """Tries until the store takes it: an outcome that happened is not thrown away, nor its work done again."""

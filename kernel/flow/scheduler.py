@@ -206,6 +206,10 @@ class Scheduler:
                 self._recorder.trouble(error)
                 self._alarm.arm(self._clock.now() + wait)
                 wait = min(wait * 2, 5.0)
+            except Exception:
+                log.exception("looking at the schedules failed; it is tried again")
+                self._alarm.arm(self._clock.now() + wait)
+                wait = min(wait * 2, 5.0)
 
     async def look(self, *, plugin: str | None = None) -> None:
         """Settles every tick that is due by now; of one plugin's schedules only, when it is given."""

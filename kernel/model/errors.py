@@ -63,8 +63,8 @@ class PayloadError(RequestError):
     """A payload that is not JSON, too large, or not what the job's parameters ask for."""
 
     def __init__(self, job: str, path: str, found: str, expected: str) -> None:
-        self.job, self.path, self.found, self.expected = job, path, found, expected
-        super().__init__(f"{job}: payload{path}: {found}; expected {expected}")
+        self.job, self.path, self.found, self.expected = job, printable(path, 200), found, expected
+        super().__init__(f"{job}: payload{self.path}: {found}; expected {expected}")
 
 
 class StoreError(MainspringError):
@@ -84,13 +84,13 @@ class AttemptError(MainspringError):
 
 
 class RetryAfter(AttemptError):  # noqa: N818 - reads as what it asks for: ``raise RetryAfter("30s")``
-    """Fail this attempt and wait this long, instead of the backoff, before the next."""
+    """Fail this attempt, for this reason, and wait this long, instead of the backoff, before the next."""
 
-    def __init__(self, wait: Any) -> None:
+    def __init__(self, wait: Any, reason: str = "") -> None:
         from kernel.model.duration import seconds  # noqa: PLC0415 - duration raises errors of this module
 
         self.wait_seconds = seconds(wait, zero=True)
-        super().__init__(f"try again after {self.wait_seconds:g} s")
+        super().__init__(reason or f"try again after {self.wait_seconds:g} s")
 
 
 class Snooze(AttemptError):  # noqa: N818 - as above

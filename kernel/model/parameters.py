@@ -31,8 +31,8 @@ class Parameters:
     def of(cls, function: Callable[..., Any]) -> Parameters:
         """The parameters of ``function``; ConfigError when they cannot be filled from a JSON object."""
         parameters = list(inspect.signature(function).parameters.values())
-        hints = _hints_of(function)
-        takes_context = bool(parameters) and _is_context(parameters[0], hints)
+        takes_context = bool(parameters) and _is_context(parameters[0])
+        hints = _hints_of(function, parameters[takes_context:])
         fields, is_open = _fields_of(function, parameters[takes_context:], hints)
         adapter = _adapter_of(function, fields, is_open=is_open)
         return cls(
@@ -65,29 +65,29 @@ class Parameters:
             raise _payload_error(job, error, self.names) from None
 
 
-def _is_context(parameter: inspect.Parameter, hints: dict[str, Any]) -> bool:
+def _is_context(parameter: inspect.Parameter) -> bool:
     if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
         return False
-    hint = hints.get(parameter.name)
-    return parameter.name in _CONTEXT_NAMES or getattr(hint, "__name__", hint) == "Context"
+    hint = parameter.annotation
+    named = hint if isinstance(hint, str) else getattr(hint, "__name__", "")
+    return parameter.name in _CONTEXT_NAMES or named.strip("'\" ").rpartition(".")[2] == "Context"
 
 
-def _hints_of(function: Callable[..., Any]) -> dict[str, Any]:
+def _hints_of(function: Callable[..., Any], parameters: list[inspect.Parameter]) -> dict[str, Any]:
+    """The annotations of the payload's parameters, as types. Those of ``ctx`` and of the result may be for type checkers only."""
+    bare = inspect.unwrap(function)
+
+    def stub() -> None: ...
+
+    stub.__annotations__ = {one.name: one.annotation for one in parameters if one.annotation is not one.empty}
     try:
-        return typing.get_type_hints(inspect.unwrap(function), include_extras=True)
+        return typing.get_type_hints(stub, globalns=getattr(bare, "__globals__", {}), include_extras=True)
     except NameError as error:
-        # `Context` is often imported for type checkers only; then only this name is missing.
-        if getattr(error, "name", None) == "Context":
-            return _hints_without_context(function)
         raise ConfigError(
-            f"{_named(function)}: an annotation names {error.name!r}, which its module does not have"
+            f"{_named(function)}: an annotation names {error.name!r}, which its module does not have when it runs"
         ) from None
     except Exception as error:  # noqa: BLE001 - an annotation is a plugin's code
         raise ConfigError(f"{_named(function)}: an annotation raises {type(error).__name__}: {error}") from None
-
-
-def _hints_without_context(function: Callable[..., Any]) -> dict[str, Any]:
-    return typing.get_type_hints(inspect.unwrap(function), localns={"Context": Any}, include_extras=True)
 
 
 def _fields_of(

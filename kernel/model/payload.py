@@ -61,9 +61,9 @@ def _check_object(value: dict[Any, Any], path: str, depth: int) -> None:
         if kind is str or item is None or kind is bool:
             continue
         if kind is dict or kind is list:
-            _check(item, f"{path}.{key}", depth + 1)
+            _check(item, f"{path}.{key[:_PATH_CHARACTERS]}", depth + 1)
         else:
-            _check_scalar(item, f"{path}.{key}")
+            _check_scalar(item, f"{path}.{key[:_PATH_CHARACTERS]}")
 
 
 def _check_scalar(value: Any, path: str) -> None:
