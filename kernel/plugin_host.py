@@ -102,7 +102,7 @@ class PluginHost:
             problems += [] if plugin.is_broken else wrong
         rest = {name: plugin for name, plugin in plugins.items() if plugin not in order}
         plugins = {plugin.name: plugin for plugin in order} | rest
-        problems += _unknown_store(config, order)
+        problems += _unknown_store(config, finding, order)
         changes = self._changes(config, plugins, registered)
         return Prepared(config, changes, tuple(problems), plugins, registered, tuple(finding.refused))
 
@@ -331,12 +331,13 @@ def _missing_folders(config: Config, finding: Finding) -> list[Problem]:
     ]
 
 
-def _unknown_store(config: Config, order: Iterable[Plugin]) -> list[Problem]:
+def _unknown_store(config: Config, finding: Finding, order: Iterable[Plugin]) -> list[Problem]:
     """A URL that no plugin is installed for; what the enabled ones may open, only they know."""
     if any("open_store" in plugin.hooks for plugin in order):
         return []
+    points = {name: found for name, found in finding.plugins.items() if found.is_entry_point}
     try:
-        store_plugin(config.kernel.store)
+        store_plugin(config.kernel.store, points)
     except ConfigError as error:
         return [config.source.at(("kernel",), "store", str(error).removeprefix("store: "))]
     return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from kernel.plugin_guard import Guard
 from kernel.plugin_marks import Marks
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kernel.contracts.store import Store
     from kernel.hooks import Hook
     from kernel.plugin_finder import Found
@@ -33,7 +36,7 @@ async def open_store(url: str, host: PluginHost | None = None) -> Store:
         store = await _ask(plugin, hook, url)
         if store is not None:
             return store
-    plugin = await _loaded(store_plugin(url))
+    plugin = await _loaded(store_plugin(url, await asyncio.to_thread(entry_points)))
     try:
         for hook in plugin.hooks.get("open_store", []):
             store = await _ask(plugin, hook, url)
@@ -44,9 +47,8 @@ async def open_store(url: str, host: PluginHost | None = None) -> Store:
     raise ConfigError(f"store: the plugin {plugin.name}, named by the URL's scheme, opens no such store")
 
 
-def store_plugin(url: str) -> Found:
-    """The installed plugin for the URL's scheme; ConfigError with the known ones when there is none."""
-    points = entry_points()
+def store_plugin(url: str, points: Mapping[str, Found]) -> Found:
+    """The plugin among these entry points for the URL's scheme; ConfigError with the known ones when there is none."""
     known = [scheme for scheme, plugin in _PLUGIN_OF.items() if plugin in points and scheme in _EXAMPLES]
     expected = f"expected {', '.join(_EXAMPLES[scheme] for scheme in known)}" if known else "expected a store's plugin"
     match = _SCHEME.match(url)

@@ -17,7 +17,7 @@ from kernel.model.errors import ConfigError, StoreError, UnknownNameError
 from kernel.model.events import ScheduleAdded, SchedulePaused, ScheduleRemoved, ScheduleResumed
 from kernel.model.overlap import judge
 from kernel.model.run import NewRun, RunExtra, RunState, urgency_of
-from kernel.model.schedule import Plan, Result, Schedule, ScheduleRow, Tick, Timing, jitter_of, plan
+from kernel.model.schedule import NOT_LATE_SECONDS, Plan, Result, Schedule, ScheduleRow, Tick, Timing, jitter_of, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,22 +34,42 @@ log = logging.getLogger(__name__)
 _LONG_LOOK_SECONDS = 3600.0
 _AHEAD_SECONDS = 3 * 3600.0
 _PAUSED_LOOK_SECONDS = 60.0
+_LOOKS_AT_ONCE = 250
 
 
 class Entry:
     """One schedule as it stands in this kernel."""
 
-    __slots__ = ("next_at", "row", "schedule", "serial", "timing")
+    __slots__ = ("following", "next_at", "row", "schedule", "serial", "timing")
 
     def __init__(self, row: ScheduleRow) -> None:
         self.serial = 0
-        self.next_at: float | None = None
         self.take(row)
 
     def take(self, row: ScheduleRow) -> None:
         self.row = row
         self.schedule = row.schedule
         self.timing = Timing(self.schedule, row.anchor)
+        self.next_at: float | None = None
+        self.following: float | None = None
+
+    def find_next(self) -> float | None:
+        """The tick after the last look; the one that follows it is computed too, ahead and off the second."""
+        until = self.row.looked_until
+        if self.next_at is not None and self.following is not None and self.next_at <= until < self.following:
+            self.next_at = self.following
+        else:
+            self.next_at = self.timing.next_after(until)
+        self.following = None if self.next_at is None else self.timing.next_after(self.next_at)
+        return self.next_at
+
+    def plan(self, now: float, off: tuple[Result, str] | None) -> Plan:
+        """What becomes of the ticks since the last look; nearly always that is one tick, on time."""
+        until, at = self.row.looked_until, self.next_at
+        is_alone = self.following is None or self.following > now
+        if off is None and at is not None and until < at <= now < at + NOT_LATE_SECONDS and is_alone:
+            return Plan((at,), 0, (), caught_up=False)
+        return plan(self.schedule, self.timing, until, now, off)
 
     @property
     def is_paused(self) -> bool:
@@ -239,22 +259,20 @@ class Scheduler:
 
     async def _look_at(self, due: list[Entry], now: float) -> None:
         due = [entry for entry in due if entry.schedule.kind != "after"]
-        looks = [(entry, entry.row.looked_until, self._off(entry)) for entry in due]
+        looks = [(entry, self._off(entry)) for entry in due]
 
         def make_plans() -> dict[str, Plan]:
-            plans = {}
-            for entry, until, off in looks:
-                found = plan(entry.schedule, entry.timing, until, now, off)
-                if found.runs or found.ticks:
-                    plans[entry.row.name] = found
-            return plans
+            plans = {entry.row.name: entry.plan(now, off) for entry, off in looks}
+            return {name: found for name, found in plans.items() if found.runs or found.ticks}
 
-        if any(now - until > _LONG_LOOK_SECONDS for _, until, _ in looks):
+        if any(entry.following is None or entry.following < now - _LONG_LOOK_SECONDS for entry in due):
             plans = await asyncio.to_thread(make_plans)  # many ticks to count: not on the loop
         else:
             plans = make_plans()
-        if plans:
-            await self._write_looks([entry for entry in due if entry.row.name in plans], plans, now)
+        looked = [entry for entry in due if entry.row.name in plans]
+        # What is written first begins while the next is being written.
+        for at in range(0, len(looked), _LOOKS_AT_ONCE):
+            await self._write_looks(looked[at : at + _LOOKS_AT_ONCE], plans, now)
 
     async def _write_looks(self, entries: list[Entry], plans: dict[str, Plan], now: float) -> None:
         runs = {entry.row.name: self._runs_of(entry, plans[entry.row.name], now) for entry in entries}
@@ -326,9 +344,8 @@ class Scheduler:
             return
         self._serials += 1
         entry.serial = self._serials
-        entry.next_at = entry.timing.next_after(entry.row.looked_until)
-        if entry.next_at is not None:
-            look_at = entry.next_at
+        look_at = entry.find_next()
+        if look_at is not None:
             if self._off(entry) is not None:
                 # Nothing is to be run: many ticks go into one line, a minute at a time.
                 look_at = max(look_at, self._clock.now() + _PAUSED_LOOK_SECONDS)

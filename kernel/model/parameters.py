@@ -5,17 +5,21 @@ from __future__ import annotations
 import inspect
 import json
 import typing
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NotRequired, Required
+from functools import partial
+from typing import TYPE_CHECKING, Any, NotRequired, Required
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
+from pydantic_core import to_json
 from typing_extensions import TypedDict
 
 from kernel.model.errors import ConfigError, PayloadError, shown
 
-_CONTEXT_NAMES = {"ctx", "context"}
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_NONE = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +37,23 @@ class Parameters:
         parameters = list(inspect.signature(function).parameters.values())
         takes_context = bool(parameters) and _is_context(parameters[0])
         hints = _hints_of(function, parameters[takes_context:])
-        fields, is_open = _fields_of(function, parameters[takes_context:], hints)
-        adapter = _adapter_of(function, fields, is_open=is_open)
-        return cls(
-            takes_context=takes_context,
-            names=tuple(fields),
-            validate=_validator_of(adapter) if fields or is_open else None,
-            schema=adapter.json_schema(),
-        )
+        fields, others = _fields_of(function, parameters[takes_context:], hints)
+        is_open = others is not _NONE
+        payload = TypedDict("Payload", fields)  # type: ignore[misc] # the fields are known at run time only
+        payload.__pydantic_config__ = ConfigDict(extra="allow" if is_open else "forbid", strict=True)  # type: ignore[attr-defined] # how pydantic configures a TypedDict
+        validate, schema = _check_by(function, payload)
+        if others is not _NONE and others is not Any:
+            validate = _with_others(validate, _check_by(function, dict[str, others])[0], fields.keys())  # type: ignore[valid-type] # as above
+        return cls(takes_context, tuple(fields), validate if fields or is_open else None, schema)
 
     def check(self, job: str, text: str) -> None:
         """PayloadError naming the first field of the JSON ``text`` that does not fit."""
         if self.validate is None:
             if text != "{}":
-                found = f"has the fields {', '.join(sorted(json.loads(text)))}"
+                found = _fields_in(text)
                 raise PayloadError(job, "", found, "an empty one: the job takes no payload")
             return
-        try:
-            self.validate(text)
-        except ValidationError as error:
-            raise _payload_error(job, error, self.names) from None
+        self.arguments(job, text)
 
     def arguments(self, job: str, text: str) -> dict[str, Any]:
         """The keyword arguments in a stored payload; PayloadError when the code has changed since it was enqueued."""
@@ -62,7 +63,7 @@ class Parameters:
         try:
             return self.validate(text)
         except ValidationError as error:
-            raise _payload_error(job, error, self.names) from None
+            raise _payload_error(job, error, text, self.names) from None
 
 
 def _is_context(parameter: inspect.Parameter) -> bool:
@@ -70,11 +71,11 @@ def _is_context(parameter: inspect.Parameter) -> bool:
         return False
     hint = parameter.annotation
     named = hint if isinstance(hint, str) else getattr(hint, "__name__", "")
-    return parameter.name in _CONTEXT_NAMES or named.strip("'\" ").rpartition(".")[2] == "Context"
+    return parameter.name == "ctx" or named.strip("'\" ").rpartition(".")[2] == "Context"
 
 
 def _hints_of(function: Callable[..., Any], parameters: list[inspect.Parameter]) -> dict[str, Any]:
-    """The annotations of the payload's parameters, as types. Those of ``ctx`` and of the result may be for type checkers only."""
+    """The annotations of the payload's parameters, as types; those of ctx and the result may be for type checkers."""
     bare = inspect.unwrap(function)
 
     def stub() -> None: ...
@@ -92,12 +93,13 @@ def _hints_of(function: Callable[..., Any], parameters: list[inspect.Parameter])
 
 def _fields_of(
     function: Callable[..., Any], parameters: list[inspect.Parameter], hints: dict[str, Any]
-) -> tuple[dict[str, Any], bool]:
+) -> tuple[dict[str, Any], Any]:
+    """The named parameters, and the annotation of ``**others``, _NONE without these."""
     fields: dict[str, Any] = {}
-    is_open = False
+    others: Any = _NONE
     for parameter in parameters:
         if parameter.kind is parameter.VAR_KEYWORD:
-            is_open = True
+            others = hints.get(parameter.name, Any)
         elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
             raise ConfigError(
                 f"{_named(function)}: the parameter {parameter.name!r} can only be given by position; "
@@ -107,33 +109,67 @@ def _fields_of(
             hint = hints.get(parameter.name, Any)
             needed = parameter.default is parameter.empty
             fields[parameter.name] = Required[hint] if needed else NotRequired[hint]
-    return fields, is_open
+    return fields, others
 
 
-def _adapter_of(function: Callable[..., Any], fields: dict[str, Any], *, is_open: bool) -> TypeAdapter[Any]:
-    payload = TypedDict("Payload", fields)  # type: ignore[misc] # the fields are known at run time only
-    payload.__pydantic_config__ = ConfigDict(extra="allow" if is_open else "forbid", strict=True)  # type: ignore[attr-defined] # how pydantic configures a TypedDict
+def _check_by(function: Callable[..., Any], kind: Any) -> tuple[Callable[[str], dict[str, Any]], dict[str, Any]]:
+    """What reads JSON text as ``kind``, strictly all the way down, and the JSON Schema of it."""
     try:
-        return TypeAdapter(payload)
-    except PydanticUserError as error:
-        first = str(error).splitlines()[0]
+        adapter = TypeAdapter(kind)
+        validate, schema = adapter.validator.validate_json, adapter.json_schema()
+        if "$defs" in schema or not hasattr(kind, "__pydantic_config__"):
+            # A model among the annotations is as strict as its own config says, unless the call says otherwise.
+            validate = partial(validate, strict=True)
+        return validate, schema
+    except Exception as error:  # noqa: BLE001 - an annotation is a plugin's code
+        first = (str(error).splitlines() or [""])[0]
+        if not isinstance(error, PydanticUserError):
+            first = f"it raises {type(error).__name__}: {first}"
         raise ConfigError(f"{_named(function)}: a parameter's annotation cannot be read from JSON: {first}") from None
 
 
-def _validator_of(adapter: TypeAdapter[Any]) -> Callable[[str], dict[str, Any]]:
-    return adapter.validator.validate_json
+def _with_others(
+    validate: Callable[[str], dict[str, Any]], check: Callable[[str], dict[str, Any]], names: Iterable[str]
+) -> Callable[[str], dict[str, Any]]:
+    """Checks what goes into ``**others`` by their annotation, which pydantic does not."""
+
+    def validate_all(text: str) -> dict[str, Any]:
+        found = validate(text)
+        others = {name: value for name, value in found.items() if name not in names}
+        return found | check(to_json(others).decode())
+
+    return validate_all
 
 
-def _payload_error(job: str, error: ValidationError, names: tuple[str, ...]) -> PayloadError:
-    details = error.errors(include_url=False, include_context=False)
-    first = details[0]
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+def _payload_error(job: str, error: ValidationError, text: str, names: tuple[str, ...]) -> PayloadError:
+    first = error.errors(include_url=False, include_context=False)[0]
+    if first["type"] == "json_invalid":  # a row that was written by hand
+        return PayloadError(job, "", shown(text), "JSON")
+    path = _path_in(json.loads(text), first["loc"])
     if first["type"] == "extra_forbidden":
         return PayloadError(job, path, "is no parameter of the job", f"one of {', '.join(names)}")
     if first["type"] == "missing":
-        return PayloadError(job, path, "is missing", "a value: the parameter has no default")
+        return PayloadError(job, f"{path}.{first['loc'][-1]}", "is missing", "a value: the parameter has no default")
     expected = first["msg"].removeprefix("Input should be ")
-    return PayloadError(job, path, shown(first["input"]), expected[0].lower() + expected[1:])
+    return PayloadError(job, path, shown(first["input"]), expected[:1].lower() + expected[1:])
+
+
+def _fields_in(text: str) -> str:
+    try:
+        return f"has the fields {', '.join(sorted(json.loads(text)))}"
+    except (ValueError, TypeError):
+        return shown(text)
+
+
+def _path_in(payload: Any, location: tuple[int | str, ...]) -> str:
+    """Where ``location`` leads in the payload; the parts of it that name the branch of a union lead nowhere."""
+    path, here = "", payload
+    for part in location:
+        if isinstance(here, dict) and part in here:
+            path, here = f"{path}.{part}", here[part]
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            path, here = f"{path}[{part}]", here[part]
+    return path
 
 
 def _named(function: Callable[..., Any]) -> str:

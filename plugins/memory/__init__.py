@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from kernel import hookimpl
 
 from .store import MemoryStore
 
+if TYPE_CHECKING:
+    from kernel.contracts.store import Store
+
+SCHEME = "memory:"
+
 
 @hookimpl
-def open_store(url: str) -> MemoryStore | None:
-    return MemoryStore(url) if url.partition("://")[0] == "memory" else None
+def open_store(url: str) -> Store | None:
+    """A new, empty store for each URL of this scheme, whatever stands after it."""
+    return MemoryStore(url) if url.startswith(SCHEME) else None

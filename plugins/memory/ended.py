@@ -6,13 +6,15 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from kernel.model.job import Keep
-from plugins.memory.rows import end_of
+
+from .rows import end_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kernel.model.run import Run
-    from plugins.memory.rows import Done, End
+
+    from .rows import Done, End
 
 TIDY_FROM = 64
 

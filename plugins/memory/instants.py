@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from plugins.memory.rows import Waits
+    from .rows import Waits
 
 TIDY_FROM = 64
 """Fewer runs than this that have left are not worth tidying up."""

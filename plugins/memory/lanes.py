@@ -6,13 +6,14 @@ from collections import deque
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import TYPE_CHECKING
 
-from plugins.memory.rows import ID, JOB, PRIORITY, QUEUE, STATE, URGENCY
+from .rows import ID, JOB, PRIORITY, QUEUE, STATE, URGENCY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from kernel.contracts.store import Claim
-    from plugins.memory.rows import Waits
+
+    from .rows import Waits
 
 Key = tuple[float, str]
 """(urgency, id): the order of claims."""
@@ -73,7 +74,7 @@ class Lane:
         """Takes out the first runs, at most so many, that come before ``bound``."""
         if not self._late and not self._gone:
             return self._take_ready(most, bound)
-        taken = []
+        taken: list[Waits] = []
         while len(taken) < most:
             head = self.head()
             if head is None or (bound is not None and head >= bound):
@@ -84,7 +85,7 @@ class Lane:
     def _take_ready(self, most: int, bound: Key | None) -> list[Waits]:
         """The same when all stand in order, as they do most of the time."""
         ready, runs = self._ready, self._runs
-        taken = []
+        taken: list[Waits] = []
         for _ in range(min(most, len(ready))):
             if bound is not None and (ready[0][URGENCY], ready[0][ID]) >= bound:
                 break

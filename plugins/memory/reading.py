@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kernel.model.run import WAITING, Claimed, Run, RunExtra, RunState
-from plugins.memory import rows
-from plugins.memory.rows import EXTRA, JOB, QUEUE, STATE
+
+from . import rows
+from .rows import EXTRA, JOB, QUEUE, STATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from kernel.contracts.store import RunQuery
-    from plugins.memory.rows import Done, Held, Waits
+
+    from .rows import Done, Held, Waits
 
 
 class Reader:

@@ -20,11 +20,11 @@ class Marks(NamedTuple):
 
 
 Enqueued = tuple[str, str, str, int, str, str, float, float, float, RunExtra | None]
-"""A ``NewRun`` as a plain tuple: the garbage collector leaves those of plain values alone. It would go through a million
-waiting ``NewRun`` at each of its full turns, and hold the loop up for some 400 ms."""
+"""A ``NewRun`` as a plain tuple: the garbage collector leaves one of plain values alone. At each of its full turns it
+would go through every waiting ``NewRun``: for a million of them that holds the loop up for 400 ms."""
 
 Waits = Enqueued | Run
-"""A waiting run: as it was enqueued, or as a whole row once it has been claimed before. Both have their first items alike."""
+"""A waiting run: as it was enqueued, or as a whole row once it has been claimed before; their first items are alike."""
 
 ID: Final = 0
 JOB: Final = 1
@@ -88,7 +88,7 @@ def changed(held: Held, change: Change) -> Run:
 
 
 def with_state(run: Waits, state: str) -> Waits:
-    return run._replace(state=state) if isinstance(run, Run) else (*run[:STATE], state, *run[STATE + 1 :])
+    return run._replace(state=state) if isinstance(run, Run) else (*run[:5], state, *run[6:])
 
 
 def waiting(run: Waits) -> Run:

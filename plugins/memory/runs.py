@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING
 from kernel.contracts.store import Claims, Ended, QueueRow, Unfinished
 from kernel.model.errors import StoreFullError
 from kernel.model.run import FINAL, RunState, urgency_of
-from plugins.memory import rows
-from plugins.memory.ended import EndedRuns
-from plugins.memory.reading import Reader
-from plugins.memory.rows import EXTRA, ID, JOB, QUEUE, STATE
-from plugins.memory.schedule_runs import ScheduleRuns
-from plugins.memory.waiting import QueueSize, Waiting
+
+from . import rows
+from .ended import EndedRuns
+from .reading import Reader
+from .rows import EXTRA, ID, JOB, QUEUE, STATE
+from .schedule_runs import ScheduleRuns
+from .waiting import QueueSize, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from kernel.contracts.store import Claim, Looked
     from kernel.model.run import Change, Claimed, NewRun, Run, RunExtra
-    from plugins.memory.rows import Held, Waits
+
+    from .rows import Held, Waits
 
 
 class Runs:
@@ -57,7 +59,7 @@ class Runs:
                 key = (run.job, run.extra.unique)
                 ids[-1] = self._unique.get(key) or unique.setdefault(key, run_id)
             if ids[-1] is run_id:
-                fresh[run_id] = tuple(run)
+                fresh[run_id] = run[:]
         return ids, fresh
 
     def _check_room(self, fresh: Mapping[str, Waits], room: Mapping[str, int]) -> None:

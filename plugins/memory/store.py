@@ -6,8 +6,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from kernel.contracts.store import KernelRow, QueueRow, Signals
-from plugins.memory.runs import Runs
-from plugins.memory.schedules import Ledger, Rows
+
+from .runs import Runs
+from .schedules import Ledger, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kernel.model.run import RunState
-from plugins.memory.instants import Instants
-from plugins.memory.lanes import Lane, Lanes
-from plugins.memory.rows import DUE, EXTRA, ID, JOB, PRIORITY, QUEUE, STATE, with_state
+
+from .instants import Instants
+from .lanes import Lane, Lanes
+from .rows import DUE, EXTRA, ID, JOB, PRIORITY, QUEUE, STATE, with_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kernel.contracts.store import Claim
-    from plugins.memory.rows import Waits
+
+    from .rows import Waits
 
 NOT_DUE = (RunState.SCHEDULED, RunState.RETRYING)
 

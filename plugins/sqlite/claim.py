@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from kernel.contracts.store import Claims
@@ -64,30 +65,28 @@ def _take(database: Database, wanted: Claim, lanes: list[list[str]]) -> list[Cla
     if len(open_lanes) == 1:
         queue, job, most = open_lanes[0]
         rows = json.loads(database.value("claim_lane", queue, job, before, most))
-    else:
-        seqs = _pick(database, wanted, before, open_lanes)
-        rows = json.loads(database.value("claim_picked", json_of(seqs))) if seqs else []
-    return _mark(database, wanted, rows)
+        return _mark(database, wanted, [(row, queue, job) for row in rows])
+    picked = _pick(database, wanted, before, open_lanes)
+    rows = json.loads(database.value("claim_picked", json_of(seq for seq, _, _ in picked))) if picked else []
+    return _mark(database, wanted, [(row, queue, job) for row, (_, queue, job) in zip(rows, picked, strict=True)])
 
 
-def _mark(database: Database, wanted: Claim, rows: list[list[Any]]) -> list[Claimed]:
+def _mark(database: Database, wanted: Claim, rows: list[tuple[list[Any], str, str]]) -> list[Claimed]:
+    """What is taken runs from now on."""
     if not rows:
         return []
-    database.change("claim", wanted.kernel, wanted.now, json_of([row[0] for row in rows]))
-    taken = []
-    left: dict[str, int] = {}
-    for row in rows:
-        run = claimed_of(row)
-        database.claimed[run.id] = (row[0], run)
-        left[run.queue] = left.get(run.queue, 0) + 1
-        taken.append(run)
-    for queue, count in left.items():
+    database.change("claim", wanted.kernel, wanted.now, json_of(row[0] for row, _, _ in rows))
+    runs = [claimed_of(*row) for row in rows]
+    database.claimed.update((run.id, (row[0][0], run)) for run, row in zip(runs, rows, strict=True))
+    for queue, count in Counter(queue for _, queue, _ in rows).items():
         database.room.left(queue, count)
-    return taken
+    return runs
 
 
-def _pick(database: Database, wanted: Claim, before: float, lanes: list[tuple[str, str, int]]) -> list[int]:
-    """The seqs of the most urgent runs over several lanes that the rooms of jobs and queues admit."""
+def _pick(
+    database: Database, wanted: Claim, before: float, lanes: list[tuple[str, str, int]]
+) -> list[tuple[int, str, str]]:
+    """(seq, queue, job) of the most urgent runs over several lanes that the rooms of jobs and queues admit."""
     names = json.dumps([lane[:2] for lane in lanes])
     depth = min(wanted.limit, max(8, _MOST_CANDIDATES // len(lanes)))
     while True:
@@ -100,8 +99,8 @@ def _pick(database: Database, wanted: Claim, before: float, lanes: list[tuple[st
 
 def _merge(
     wanted: Claim, lanes: list[tuple[str, str, int]], heads: list[list[list[Any]]], depth: int
-) -> tuple[list[int], bool]:
-    """(seqs, whether reading deeper could change nothing)."""
+) -> tuple[list[tuple[int, str, str]], bool]:
+    """(what is picked, whether reading deeper could change nothing)."""
     candidates: list[tuple[float, str, int, str, str]] = []
     horizon = _FAR
     for (queue, job, most), head in zip(lanes, heads, strict=True):
@@ -112,12 +111,12 @@ def _merge(
     candidates.sort()
     jobs = dict(wanted.jobs)
     queues = dict(wanted.queues)
-    picked: list[int] = []
+    picked: list[tuple[int, str, str]] = []
     for urgency, run_id, seq, queue, job in candidates:
         if (urgency, run_id) > horizon:
             return picked, False
         if jobs[job] > 0 and queues.get(queue, 1) > 0:
-            picked.append(seq)
+            picked.append((seq, queue, job))
             if len(picked) == wanted.limit:
                 return picked, True
             jobs[job] -= 1

@@ -54,13 +54,24 @@ def nested(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) else value
 
 
-def claimed_of(row: list[Any]) -> Claimed:
-    """A row of ``claimed_rows.sql``, its leading ``seq`` left out."""
-    _, run_id, job, queue, priority, payload, enqueued, due, urgency, token, attempt, failures, extra = row
+def claimed_of(row: list[Any], queue: str, job: str) -> Claimed:
+    """A row of ``claim_lane.sql``, its leading ``seq`` left out."""
+    _, run_id, priority, payload, enqueued, due, urgency, token, attempt, failures, extra = row
     return Claimed(
-        run_id, job, queue, priority, payload, number(enqueued), number(due), number(urgency), token, attempt, failures,
+        run_id,
+        job,
+        queue,
+        priority,
+        payload,
+        # As ``number``, without the calls: this is done for each run.
+        enqueued / BITS if type(enqueued) is int else float(enqueued),
+        due / BITS if type(due) is int else float(due),
+        urgency / BITS if type(urgency) is int else float(urgency),
+        token,
+        attempt,
+        failures,
         None if extra is None else _extra_of(*nested(extra)),
-    )  # fmt: skip
+    )
 
 
 def run_of(row: tuple[Any, ...]) -> Run:

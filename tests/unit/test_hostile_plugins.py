@@ -67,10 +67,10 @@ def assert_good_is_unharmed(folder: PluginFolder) -> None:
     assert [job.name for job in folder.host.jobs() if job.plugin == "good"] == ["good.work"]
 
 
-def line_in(folder: PluginFolder, text: str, mark: str = "# here") -> str:
-    """The place of the line with the mark, as file:line."""
-    lines = dedent(text).splitlines()
-    return f"{folder.path / 'bad' / '__init__.py'}:{next(n for n, line in enumerate(lines, 1) if mark in line)}"
+def line_in(folder: PluginFolder, text: str, name: str = "bad") -> str:
+    """The place of the line that is marked ``here``, as file:line."""
+    line = next(number for number, line in enumerate(dedent(text).splitlines(), 1) if "# here" in line)
+    return f"{folder.path / name / '__init__.py'}:{line}"
 
 
 RAISED = {
@@ -80,7 +80,7 @@ RAISED = {
     "exit": ("raise SystemExit", "SystemExit"),
     "KeyboardInterrupt": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
     "GeneratorExit": ("raise GeneratorExit", "GeneratorExit"),
-    "StopIteration": ("raise StopIteration(1)", "Stop"),
+    "StopIteration": ("raise StopIteration(1)", "StopIteration"),
     "StopAsyncIteration": ("raise StopAsyncIteration", "StopAsyncIteration"),
     "CancelledError": ("raise asyncio.CancelledError", "CancelledError"),
     "BaseException": ("raise BaseException('bare')", "BaseException: bare"),
@@ -109,22 +109,24 @@ WHERE = {
 
 
 @pytest.mark.parametrize("where", WHERE.keys())
-@pytest.mark.parametrize("what", RAISED.keys())
-async def test_whatever_a_plugin_raises_wherever_breaks_only_itself(folder: PluginFolder, where: str, what: str) -> None:
-    raising, expected = RAISED[what]
+async def test_whatever_a_plugin_raises_breaks_only_itself(folder: PluginFolder, where: str) -> None:
     template, hook = WHERE[where]
-    text = HEAD + (template or "{}").format(f"{raising}  # here") + "\n"
-    folder.write("bad", text)
+    names = {what: f"bad{number}" for number, what in enumerate(RAISED)}
+    texts = {what: HEAD + (template or "{}").format(f"{raising}  # here") for what, (raising, _) in RAISED.items()}
+    for what, text in texts.items():
+        folder.write(names[what], text)
 
-    bad = (await life_of(folder))["bad"]
+    states = await life_of(folder)
 
-    assert bad.state == "broken"
-    assert bad.reason.startswith(f"{hook}: ")
-    assert bad.reason.isprintable()
-    assert len(bad.reason) < 400
-    assert expected in bad.reason or "StopIteration" in bad.reason
-    assert bad.place == line_in(folder, text)
-    assert [(plugin, place) for plugin, _, place in folder.broken] == [("bad", bad.place)]
+    for what, (_, expected) in RAISED.items():
+        bad = states[names[what]]
+        assert bad.state == "broken", what
+        assert bad.reason.startswith(f"{hook}: "), what
+        assert bad.reason.isprintable(), what
+        assert len(bad.reason) < 400, what
+        assert expected in bad.reason, what
+        assert bad.place == line_in(folder, texts[what], names[what]), what
+    assert sorted(place for _, _, place in folder.broken) == sorted(states[name].place for name in names.values())
     assert_good_is_unharmed(folder)
 
 

@@ -5,9 +5,12 @@ WITH RECURSIVE head (seq, queue, job) AS (
     )
     UNION ALL
     SELECT run.seq, run.queue, run.job
-    FROM head CROSS JOIN run ON run.seq = (
-        SELECT seq FROM run INDEXED BY run_lane
-        WHERE state = 4 AND (queue, job) > (head.queue, head.job) ORDER BY queue, job LIMIT 1
+    FROM head CROSS JOIN run ON run.seq = coalesce(
+        (
+            SELECT seq FROM run INDEXED BY run_lane
+            WHERE state = 4 AND queue = head.queue AND job > head.job ORDER BY job LIMIT 1
+        ),
+        (SELECT seq FROM run INDEXED BY run_lane WHERE state = 4 AND queue > head.queue ORDER BY queue, job LIMIT 1)
     )
 )
 SELECT

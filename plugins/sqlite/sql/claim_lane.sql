@@ -1,6 +1,6 @@
 -- The most urgent of one lane, whole, in one row: [[seq, id, …], …], as rows.py reads them.
 SELECT json_group_array(json_array(
-    seq, id, job, queue, priority, payload,
+    seq, id, priority, payload,
     iif(
         CAST(enqueued * 4194304 AS INTEGER) / 4194304.0 = enqueued, CAST(enqueued * 4194304 AS INTEGER), quote(enqueued)
     ),

@@ -1,6 +1,6 @@
 -- The runs that were picked from several lanes, in the order given, as claim_lane.sql gives them.
 SELECT json_group_array(json_array(
-    run.seq, run.id, job, queue, priority, payload,
+    run.seq, run.id, priority, payload,
     iif(
         CAST(enqueued * 4194304 AS INTEGER) / 4194304.0 = enqueued, CAST(enqueued * 4194304 AS INTEGER), quote(enqueued)
     ),
