@@ -96,7 +96,7 @@ def show_queue(
 
 
 def speeds(row: dict[str, Any], bare: float | None) -> tuple[str, str, str]:
-    ratio = f"{row['runs_per_second'] / bare:.2f}" if bare else "–"
+    ratio = f"{row['runs_per_second'] / bare:.2f}" if bare else "-"
     return f"{row['runs_per_second']:,.0f}", f"{row['cpu_us_per_run']:.1f}", ratio
 
 

@@ -171,7 +171,7 @@ async def _tuned(part: str, count: int) -> dict[str, Any]:
     return await measure(part, count)
 
 
-async def measure(part: str, count: int) -> dict[str, Any]:
+async def measure(part: str, count: int) -> dict[str, Any]:  # noqa: PLR0911 - one line a part
     match part:
         case "bare-heap":
             return await bare.heap(count)

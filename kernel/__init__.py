@@ -10,12 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kernel import events
     from kernel.client import Client
     from kernel.decorators import after, cron, every, job
     from kernel.flow.context import Context
     from kernel.hooks import hookimpl
     from kernel.kernel import Kernel
-    from kernel import events
     from kernel.model.errors import (
         Cancel,
         ConfigError,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from kernel.config import check_plugin_name
-from kernel.config_source import parse, read_text
+from kernel.config_file import parse, read_text
+from kernel.config_keys import check_plugin_name
 from kernel.model.errors import ConfigError
 
 if TYPE_CHECKING:

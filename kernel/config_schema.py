@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kernel.config import CONCURRENCY_SCHEMA, DURATION_SCHEMA, KERNEL_KEYS, PLUGIN_KEYS, QUEUE_KEYS, KeyRule
+from kernel.config_keys import CONCURRENCY_SCHEMA, DURATION_SCHEMA, KERNEL_KEYS, PLUGIN_KEYS, QUEUE_KEYS, KeyRule
 from kernel.model.job import NAME
 
 if TYPE_CHECKING:

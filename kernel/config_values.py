@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from kernel.config_source import Key, Problem, Source, read_secret
+from kernel.config_file import read_secret
 from kernel.model.errors import ConfigError, nearest, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from kernel.config_source import Key, Problem, Source
+
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _UNUSABLE = object()
+T = TypeVar("T")
 
 
 class Secret(str):
@@ -104,9 +107,10 @@ class _Filler:
         if dash:
             return value or None
         if value is None:
-            near = nearest(name, self._environment)
+            short = shown(name)[1:-1]
+            near = nearest(short, self._environment)
             raise ConfigError(
-                f"${{{name}}} is not set in the environment; expected a value, or ${{{name}:-default}}.{near}"
+                f"${{{short}}} is not set in the environment; expected a value, or ${{{short}:-default}}.{near}"
             )
         return value
 
@@ -115,3 +119,34 @@ class _Filler:
             return read_secret(self._source.folder / Path(name))
         except ConfigError as error:
             raise ConfigError(f"${{file:{shown(name)[1:-1]}}} {error}") from None
+
+
+def trying_as_text(check: Callable[[Any], T], value: Any) -> T:
+    """``check(value)``; text from the environment that it refuses is tried as the number, true or false it spells."""
+    if not isinstance(value, Secret):
+        return check(value)
+    spelt = _spelt(value)
+    try:
+        check(value)
+    except ConfigError:
+        # The error of the secret is the one to be told, for it does not show the value.
+        if spelt is None or not _passes(check, spelt):
+            raise
+        return check(spelt)
+    return check(str(value))
+
+
+def _passes(check: Callable[[Any], object], value: object) -> bool:
+    try:
+        check(value)
+    except ConfigError:
+        return False
+    return True
+
+
+def _spelt(text: str) -> bool | int | float | None:
+    if text in ("true", "false"):
+        return text == "true"
+    if re.fullmatch(r"-?[0-9]{1,18}", text, re.ASCII):
+        return int(text)
+    return float(text) if re.fullmatch(r"-?[0-9]{1,15}\.[0-9]{1,15}", text, re.ASCII) else None

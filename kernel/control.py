@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from kernel.contracts.clock import Clock
     from kernel.contracts.store import Ended, Store
     from kernel.flow.catalog import Catalog
-    from kernel.flow.intake import Intake
     from kernel.flow.engine import Engine
+    from kernel.flow.intake import Intake
     from kernel.flow.recorder import Recorder
 
 OPERATIONS = frozenset(

@@ -66,15 +66,16 @@ class SocketServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+        if task is not None:
+            self._tasks.add(task)
         try:
             while line := await reader.readline():
                 await self._answer(line, reader, writer)
         except (ConnectionError, ValueError, asyncio.CancelledError):
             pass
         finally:
-            self._tasks.discard(task)
+            if task is not None:
+                self._tasks.discard(task)
             writer.close()
             with contextlib.suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
@@ -84,9 +85,11 @@ class SocketServer:
             request = json.loads(line)
             operation, arguments = str(request["call"]), dict(request.get("with") or {})
         except (ValueError, KeyError, TypeError, RecursionError):
-            return await _send(writer, {"error": "expected one line of JSON with a call", "kind": "request"})
+            await _send(writer, {"error": "expected one line of JSON with a call", "kind": "request"})
+            return
         if operation == "events":
-            return await self._stream(reader, writer)
+            await self._stream(reader, writer)
+            return
         try:
             answer: dict[str, Any] = {"result": await self._control.call(operation, arguments)}
         except MainspringError as error:

@@ -3,4 +3,4 @@
 from kernel.model import events as _events
 from kernel.model.events import *  # noqa: F403 - the same names, by their public address
 
-__all__ = ["Event", "RunEvent", *(kind.__name__ for kind in _events.event_types())]  # noqa: PLE0604 - all are text
+__all__ = [_events.Event.__name__, _events.RunEvent.__name__, *(kind.__name__ for kind in _events.event_types())]  # noqa: PLE0604 - all are text

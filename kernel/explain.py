@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kernel.model.schedule import ScheduleRow
 
 Answer = dict[str, Any]
+Reason = tuple[str, str, float | None]
 
 
 class Explainer:
@@ -36,21 +37,12 @@ class Explainer:
             "run": run.id, "job": run.job, "state": str(run.state), "reason": reason, "text": text, "until": iso(until),
         }  # fmt: skip
 
-    async def _reason(self, run: Run, jobs: list[Answer]) -> tuple[str, str, float | None]:
+    async def _reason(self, run: Run, jobs: list[Answer]) -> Reason:
+        if run.is_final:
+            return _end_of(run)
+        if run.state == RunState.RUNNING:
+            return await self._running(run)
         now = self._clock.now()
-        match run.state:
-            case RunState.COMPLETED:
-                return "completed", _ended(run, "completed"), None
-            case RunState.FAILED:
-                error = run.error
-                text = f"{error.type}: {error.message}" if error else "no error was kept"
-                return "failed", f"{_ended(run, 'failed')}: {run.reason or 'failed'}; {text}", None
-            case RunState.CANCELLED:
-                return "cancelled", f"{_ended(run, 'was cancelled')}: {run.reason or 'no reason was given'}", None
-            case RunState.EXPIRED:
-                return "expired", f"it had not begun by {iso(run.extra.expires) if run.extra else 'its limit'}", None
-            case RunState.RUNNING:
-                return await self._running(run)
         held_back = await self._held_back(run, jobs, now)
         if held_back is not None:
             return held_back
@@ -66,7 +58,7 @@ class Explainer:
             case _:
                 return await self._limited(run, jobs)
 
-    async def _running(self, run: Run) -> tuple[str, str, float | None]:
+    async def _running(self, run: Run) -> Reason:
         alive = {row.id: row for row in await self._store.kernels()}
         who = alive.get(run.kernel or "")
         since = f"since {iso(run.started)}, attempt {run.attempt}"
@@ -83,7 +75,7 @@ class Explainer:
             return "claimed by", text, None
         return "claimed by", f"claimed by kernel {run.kernel} (pid {who.pid}) {since}", None
 
-    async def _held_back(self, run: Run, jobs: list[Answer], now: float) -> tuple[str, str, float | None] | None:
+    async def _held_back(self, run: Run, jobs: list[Answer], now: float) -> Reason | None:
         if not await self._store.kernels():
             return "no kernel alive", "no kernel is alive: start one by `mainspring run`", None
         if all(job["job"] != run.job for job in jobs):
@@ -95,7 +87,7 @@ class Explainer:
                 return "queue paused", text, until
         return None
 
-    async def _unknown(self, job: str) -> tuple[str, str, float | None]:
+    async def _unknown(self, job: str) -> Reason:
         plugin = job.partition(".")[0]
         stored = await self._store.get("kernel", ["plugins"])
         for state in json.loads(stored.get("plugins", "[]")):
@@ -104,7 +96,7 @@ class Explainer:
                 return "plugin off", f"the plugin {plugin} is {state['state']}{why}", None
         return "no kernel knows the job", f"no kernel knows the job {job}: is its plugin installed and enabled?", None
 
-    async def _limited(self, run: Run, jobs: list[Answer]) -> tuple[str, str, float | None]:
+    async def _limited(self, run: Run, jobs: list[Answer]) -> Reason:
         info = next(job for job in jobs if job["job"] == run.job)
         queue_limit = info["queue_concurrency"] if info["queue"] == run.queue else None
         for kind, name, limit in (("job", run.job, info["concurrency"]), ("queue", run.queue, queue_limit)):
@@ -163,6 +155,19 @@ class Explainer:
             f"no tick is recorded up to {iso(asked)}: the schedule was looked at until {iso(row.looked_until)}{known}"
         )
         return {"reason": "no tick", "text": text, "tick_at": None, "result": None, "run": None}
+
+
+def _end_of(run: Run) -> Reason:
+    match run.state:
+        case RunState.COMPLETED:
+            return "completed", _ended(run, "completed"), None
+        case RunState.FAILED:
+            text = f"{run.error.type}: {run.error.message}" if run.error else "no error was kept"
+            return "failed", f"{_ended(run, 'failed')}: {run.reason or 'failed'}; {text}", None
+        case RunState.CANCELLED:
+            return "cancelled", f"{_ended(run, 'was cancelled')}: {run.reason or 'no reason was given'}", None
+        case _:
+            return "expired", f"it had not begun by {iso(run.extra.expires) if run.extra else 'its limit'}", None
 
 
 def _ended(run: Run, verb: str) -> str:

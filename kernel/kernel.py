@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from kernel.client import wait_for
-from kernel.config import Config, load_config, read_config
+from kernel.config import Config, read_config
 from kernel.contracts.clock import SystemClock
 from kernel.contracts.service import Periodic
 from kernel.contracts.store import Announced, KernelRow
@@ -23,35 +23,35 @@ from kernel.flow.catalog import Catalog
 from kernel.flow.engine import Engine
 from kernel.flow.event_bus import EventBus
 from kernel.model.announcement import describe_job
+from kernel.model.errors import ConfigError
 from kernel.model.events import (
-    ConfigReloaded,
     ConfigRejected,
+    ConfigReloaded,
     KernelStarted,
     KernelStopping,
     PluginBroken,
     PluginDisabled,
     PluginEnabled,
 )
-from kernel.model.errors import ConfigError
 from kernel.model.queue import Queue
 from kernel.plugin_host import PluginHost, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Iterable
     from types import TracebackType
 
     from kernel.config_changes import Changes
     from kernel.contracts.clock import Clock
-    from kernel.contracts.store import Store
     from kernel.flow.event_bus import Subscription
     from kernel.model.duration import Duration
-    from kernel.model.events import Event
     from kernel.model.job import Job
-    from kernel.plugin_host import Listener
     from kernel.model.run import Run
     from kernel.model.schedule import Schedule
+    from kernel.plugin_host import Listener
 
 log = logging.getLogger(__name__)
+
+PLUGIN_STOP_SECONDS = 10.0
 
 _WATCH_SECONDS = 1.0
 
@@ -105,8 +105,11 @@ class Kernel:
 
     @classmethod
     def from_toml(cls, path: Path | str = "plugins.toml", *, clock: Clock | None = None) -> Self:
-        """A kernel by this configuration; ConfigError with everything that is wrong in it. A test gives its ``clock``."""
-        return cls(load_config(path), clock=clock)
+        """A kernel by this configuration; ConfigError when the file cannot be read at all. A test gives its ``clock``.
+
+        What is wrong in it otherwise, ``start`` tells, together with what is wrong for its plugins.
+        """
+        return cls(read_config(path), clock=clock)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -187,7 +190,7 @@ class Kernel:
         self.bus.publish(KernelStopping(self.clock.now(), self.id, reason))
         try:
             is_drained = await self.engine.stop(self.config.kernel.shutdown_grace_seconds if grace is None else grace)
-            await self.host.stop(self)
+            await self.host.stop(self, within=PLUGIN_STOP_SECONDS)
         finally:
             await self._stack.aclose()
         return is_drained
@@ -295,7 +298,7 @@ class Kernel:
 
     def _subscribe(self, listeners: Iterable[Listener]) -> None:
         for listener in listeners:
-            subscription = self.bus.subscribe(listener.plugin, listener.kinds, _teller(listener))
+            subscription = self.bus.subscribe(listener.plugin, listener.kinds, listener.tell)
             self._subscriptions.setdefault(listener.plugin, []).append(subscription)
 
     def _plugin_broke(self, plugin: str, reason: str, place: str) -> None:
@@ -327,17 +330,6 @@ class Kernel:
         if plugin in states and states[plugin].state != "enabled":
             return f"plugin {plugin} is {states[plugin].state}"
         return "job unknown"
-
-
-def _teller(listener: Listener) -> Callable[[Sequence[Event]], Awaitable[None]]:
-    async def tell(events: Sequence[Event]) -> None:
-        if listener.batch:
-            await listener.call(list(events))
-        else:
-            for event in events:
-                await listener.call(event)
-
-    return tell
 
 
 def _stamp(path: Path) -> tuple[float, int] | None:

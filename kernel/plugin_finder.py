@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from kernel.config import check_plugin_name
+from kernel.config_keys import check_plugin_name
 from kernel.model.errors import ConfigError, shown
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ import contextlib
 import inspect
 import logging
 import os
-import signal
 import sys
 import threading
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.model.errors import ConfigError
 from kernel.plugin_error import PluginError
+from kernel.plugin_process import ProcessState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LONGEST_REASON = 300
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Guard:
@@ -221,36 +220,6 @@ class _Worker:
             del call  # or its result would live until the next one
 
 
-class ProcessState:
-    """What a plugin may have changed for the whole process: taken before its code runs, put back after."""
-
-    def __init__(self) -> None:
-        self._folder = _working_folder()
-        self._umask = _umask()
-        self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
-        self._open = [number for number in (0, 1, 2) if _is_open(number)]
-
-    def put_back(self) -> list[str]:
-        """What had been changed, in words."""
-        found = []
-        if self._folder != _working_folder():
-            found.append("the working folder was changed, and put back")
-            with contextlib.suppress(OSError):
-                os.chdir(self._folder)
-        if self._umask is not None and self._umask != _umask():
-            found.append("the umask was changed, and put back")
-            os.umask(self._umask)
-        found += [f"file descriptor {number} was closed" for number in self._open if not _is_open(number)]
-        return found + self._put_handlers_back()
-
-    def _put_handlers_back(self) -> list[str]:
-        changed = [number for number, handler in self._handlers.items() if signal.getsignal(number) != handler]
-        for number in changed:
-            with contextlib.suppress(ValueError, TypeError):  # not the main thread, or a handler that C code has set
-                signal.signal(number, self._handlers[number])
-        return [f"the handler of {number.name} was changed, and put back" for number in changed]
-
-
 def text_of(error: BaseException) -> str:
     """What an error says: one line, without control characters, and safe whatever its ``__str__`` does."""
     try:
@@ -280,30 +249,3 @@ def _frames_of(awaited: Any) -> Iterator[tuple[str, int]]:
         if frame is not None:
             yield frame.f_code.co_filename, frame.f_lineno
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
-
-
-def _working_folder() -> str:
-    try:
-        return str(Path.cwd())
-    except OSError:
-        return ""
-
-
-def _umask() -> int | None:
-    """Read from /proc, for os.umask() can only be asked by changing it under the other threads' feet."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    for line in status.splitlines():
-        if line.startswith("Umask:"):
-            return int(line.split()[1], 8)
-    return None
-
-
-def _is_open(number: int) -> bool:
-    try:
-        os.fstat(number)
-    except OSError:
-        return False
-    return True

@@ -10,20 +10,20 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from kernel.config import Config, PluginConfig, error_of
 from kernel.config_changes import Changes, diff
 from kernel.config_schema import config_schema
-from kernel.model.errors import ConfigError, nearest
 from kernel.plugin import Plugin, PluginState
 from kernel.plugin_error import PluginError
-from kernel.plugin_finder import Finding, Found, Refused, find_plugins
+from kernel.plugin_finder import Found, Refused, find_plugins
 from kernel.plugin_guard import Guard
 from kernel.plugin_listeners import Listener
 from kernel.plugin_marks import Marks
-from kernel.plugin_store import open_store, store_plugin
+from kernel.plugin_order import in_order, unmet
+from kernel.plugin_problems import missing_folders, unknown_plugins, unknown_store
+from kernel.plugin_store import open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,24 +85,25 @@ class PluginHost:
     async def prepare(self, config: Config) -> Prepared:
         """Finds, imports and makes what ``config`` asks for and is not there yet; nothing of what is in use changes."""
         finding = await asyncio.to_thread(find_plugins, config.kernel.plugin_dirs)
-        problems = [*config.problems, *_unknown_plugins(config, finding), *_missing_folders(config, finding)]
+        problems = [*config.problems, *unknown_plugins(config, finding), *missing_folders(config, finding)]
         plugins = {name: self._candidate(found, config) for name, found in finding.plugins.items()}
         for plugin in self._new(plugins):
             if _table(config, plugin.name).enabled:
                 await plugin.load()
-        order = self._in_order(plugins, finding)
+        names = in_order(plugins, {one.name for one in finding.refused}, self._broken_copy)
         registered = {}
-        for plugin in order:
-            if not self._is_kept(plugin):
-                _break_without_its_requirements(plugin, plugins)
-                if not plugin.is_broken:
-                    problems += await plugin.make(_table(config, plugin.name), config)
-            registered[plugin.name], wrong = plugin.registered_by(_table(config, plugin.name), config)
-            # A broken plugin's jobs are not known, so nothing can be said about the tables for them.
-            problems += [] if plugin.is_broken else wrong
-        rest = {name: plugin for name, plugin in plugins.items() if plugin not in order}
-        plugins = {plugin.name: plugin for plugin in order} | rest
-        problems += _unknown_store(config, finding, order)
+        for name in names:
+            table = _table(config, name)
+            # What it requires may have broken only now.
+            if reason := unmet(plugins[name], plugins):
+                plugins[name] = self._broken_copy(plugins[name], reason)
+            elif not self._is_kept(plugins[name]):
+                problems += await plugins[name].make(table, config)
+            if not plugins[name].is_broken:
+                registered[name], wrong = plugins[name].registered_by(table, config)
+                problems += wrong
+        plugins = {name: plugins[name] for name in names} | plugins
+        problems += unknown_store(config, finding, plugins.values())
         changes = self._changes(config, plugins, registered)
         return Prepared(config, changes, tuple(problems), plugins, registered, tuple(finding.refused))
 
@@ -160,11 +161,9 @@ class PluginHost:
         for plugin in self._chosen(names):
             if plugin.state != "enabled" or plugin.is_started:
                 continue
-            _break_without_its_requirements(plugin, self._plugins)
-            if plugin.is_broken:
-                self._tell_broken(plugin)
-                continue
             try:
+                if reason := unmet(plugin, self._plugins):
+                    raise PluginError(reason)  # noqa: TRY301 - it ends as a failure of start does
                 await plugin.start(kernel)
             except PluginError as error:
                 plugin.break_(error.reason, error.place)
@@ -233,28 +232,6 @@ class PluginHost:
         old = self._plugins.get(plugin.name)
         return old is None or old.module is not plugin.module
 
-    def _in_order(self, plugins: dict[str, Plugin], finding: Finding) -> list[Plugin]:
-        """The enabled ones, each after what it requires; what cannot be put in an order is broken."""
-        refused = {one.name for one in finding.refused}
-        wanted = {name: plugin for name, plugin in plugins.items() if plugin.state == "enabled"}
-        while True:
-            for name, plugin in list(wanted.items()):
-                if reason := _unmet(plugin, plugins, refused):
-                    wanted[name] = plugins[name] = self._broken_copy(plugin, reason)
-            wanted = {name: plugin for name, plugin in wanted.items() if not plugin.is_broken}
-            sorter = TopologicalSorter(
-                {name: [one for one in wanted[name].requires if one in wanted] for name in wanted}
-            )
-            try:
-                order = [wanted[name] for name in sorter.static_order()]
-            except CycleError as error:
-                circle = " -> ".join(reversed(error.args[1]))
-                for name in set(error.args[1]):
-                    plugins[name] = self._broken_copy(wanted.pop(name), f"requires: a circle, {circle}; expected none")
-                continue
-            if not any(_unmet(plugin, plugins, refused) for plugin in order):
-                return order
-
     def _broken_copy(self, plugin: Plugin, reason: str) -> Plugin:
         """The plugin broken; one in use is left as it is, for the change may yet be refused."""
         if self._is_kept(plugin):
@@ -299,8 +276,8 @@ class PluginHost:
         return hear
 
     def _tell_broken(self, plugin: Plugin) -> None:
-        log.warning("plugin %s is broken: %s (%s)", plugin.name, plugin.reason, plugin.place)
         if self._on_broken is None:
+            log.error("plugin %s is broken: %s (%s)", plugin.name, plugin.reason, plugin.place)
             return
         try:
             self._on_broken(plugin.name, plugin.reason, plugin.place)
@@ -310,55 +287,6 @@ class PluginHost:
 
 def _table(config: Config, name: str) -> PluginConfig:
     return config.plugins.get(name, _OFF)
-
-
-def _unknown_plugins(config: Config, finding: Finding) -> list[Problem]:
-    known = finding.plugins.keys() | {one.name for one in finding.refused}
-    return [
-        config.source.in_table(("plugins", name), f"no plugin of this name.{nearest(name, known)}")
-        for name in config.plugins
-        if name not in known
-    ]
-
-
-def _missing_folders(config: Config, finding: Finding) -> list[Problem]:
-    """The default folder need not be there; one that plugins.toml names must."""
-    if ("kernel", "plugin_dirs") not in config.source:
-        return []
-    return [
-        config.source.at(("kernel",), "plugin_dirs", f"{folder}: {reason}; expected a folder that can be read")
-        for folder, reason in finding.unreadable.items()
-    ]
-
-
-def _unknown_store(config: Config, finding: Finding, order: Iterable[Plugin]) -> list[Problem]:
-    """A URL that no plugin is installed for; what the enabled ones may open, only they know."""
-    if any("open_store" in plugin.hooks for plugin in order):
-        return []
-    points = {name: found for name, found in finding.plugins.items() if found.is_entry_point}
-    try:
-        store_plugin(config.kernel.store, points)
-    except ConfigError as error:
-        return [config.source.at(("kernel",), "store", str(error).removeprefix("store: "))]
-    return []
-
-
-def _unmet(plugin: Plugin, plugins: Mapping[str, Plugin], refused: set[str]) -> str:
-    """Why what ``plugin`` requires is not to be had, or nothing."""
-    for name in plugin.requires:
-        other = plugins.get(name)
-        if other is None and name not in refused:
-            return f'requires "{name}": no plugin of this name.{nearest(name, plugins)}'
-        if other is None or other.is_broken:
-            return f'requires "{name}", which is broken'
-        if other.state == "off":
-            return f'requires "{name}", which is off: enable it by a table [plugins.{name}] in plugins.toml'
-    return ""
-
-
-def _break_without_its_requirements(plugin: Plugin, plugins: Mapping[str, Plugin]) -> None:
-    if reason := _unmet(plugin, plugins, set()):
-        plugin.break_(reason)
 
 
 def _states(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kernel.config import PluginConfig, trying_as_text
-from kernel.config_values import plain
+from kernel.config_values import plain, trying_as_text
 from kernel.model.errors import ConfigError, PayloadError, nearest, shown
 from kernel.model.job import POLICY_NAMES, Job, Policies, check_name, declaration_of, make_job, place_of, policies
 from kernel.model.schedule import SCHEDULE_OPTIONS, Schedule, make_schedule, override
@@ -15,6 +14,7 @@ from kernel.plugin_error import PluginError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from kernel.config import PluginConfig
     from kernel.config_source import Key, Problem, Source
 
 _SPECS = ("cron", "every", "after")

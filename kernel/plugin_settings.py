@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
-from kernel.config import PLUGIN_TABLES
+from kernel.config_keys import PLUGIN_TABLES
 from kernel.model.errors import ConfigError, nearest, shown
 
 if TYPE_CHECKING:

@@ -47,9 +47,10 @@ class Counter(Protocol):
 
 
 class Desk:
-    """``async with Desk(path) as desk: await desk.call("runs_list", state="failed")``; ConfigError for a wrong plugins.toml.
+    """``async with Desk(path) as desk: await desk.call("runs_list", state="failed")``.
 
-    ``creates``: a store that is not there yet is made; without it, an empty one is shown and a message tells so.
+    ConfigError when plugins.toml is wrong. ``creates``: a store that is not there yet is made; without it, an empty
+    one is shown, and a message tells so.
     """
 
     def __init__(self, path: Path, *, creates: bool = False) -> None:
@@ -58,7 +59,10 @@ class Desk:
 
     async def __aenter__(self) -> Self:
         self.config = load_config(self._path)
-        self._counter = await _counter(self.config, creates=self._creates)
+        url = self.config.kernel.store
+        file = store_file(url)
+        self._missing = file if file is not None and not self._creates and not file.exists() else None
+        self._counter = await _counter(self.config, "memory://" if self._missing else url)
         return self
 
     async def __aexit__(
@@ -68,6 +72,8 @@ class Desk:
 
     async def call(self, operation: str, **arguments: Any) -> Any:
         """The answer to one operation of control, as JSON."""
+        if self._missing is not None:
+            tell(f"no store at {self._missing} yet: start `mainspring run`, or enqueue")
         return await self._counter.call(operation, arguments)
 
     async def enqueue(self, job: str, payload: Any, options: Json) -> Json:
@@ -83,7 +89,7 @@ class Desk:
 
     async def jobs(self) -> list[Json]:
         """As kernels announced them; before the first one ever ran, as the plugins have them."""
-        found: list[Json] = await self.call("jobs")
+        found: list[Json] = [] if self._missing else await self.call("jobs")
         if found or await self.sockets():
             return found
         prepared = await prepare_plugins(self.config)
@@ -102,15 +108,8 @@ class Desk:
         return await self._counter.sockets()
 
 
-async def _counter(config: Config, *, creates: bool) -> Counter:
-    url = config.kernel.store
-    if url.startswith("memory:"):
-        return _AtKernel(config)
-    file = store_file(url)
-    if creates or file is None or file.exists():
-        return await _AtStore(config).open(url)
-    tell(f"no store at {file} yet: start `mainspring run`, or enqueue")
-    return await _AtStore(config).open("memory://")
+async def _counter(config: Config, url: str) -> Counter:
+    return _AtKernel(config) if config.kernel.store.startswith("memory:") else await _AtStore(config).open(url)
 
 
 def store_file(url: str) -> Path | None:
@@ -178,8 +177,8 @@ class _AtKernel:
         sockets = await self.sockets()
         if not sockets:
             raise StoreError(
-                f"no kernel is alive in {self._config.kernel.run_dir}, and with {self._config.kernel.store} all runs live "
-                "in the kernel: start one by `mainspring run`, or set kernel.store to a file"
+                f"no kernel is alive in {self._config.kernel.run_dir}, and with {self._config.kernel.store} all runs "
+                "live in the kernel: start one by `mainspring run`, or set kernel.store to a file"
             )
         return await ask(sockets[0], operation, arguments)
 

@@ -17,6 +17,7 @@ from kernel.cli.run_lines import ENDS, ON_SCREEN, Screen, log_ends
 from kernel.cli.stop_signals import StopSignals
 from kernel.kernel import Kernel
 from kernel.model.errors import ConfigError
+from kernel.process import tune
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,11 +46,12 @@ class Foreground:
             force=self._force,
         )
         try:
-            status = drive(self._live())
+            return drive(self._live())
         finally:
             self._signals.close()
-            self._writer.close()
-        return status
+            if not self._writer.close():
+                # Nobody reads, and the pipe is full: to flush it at the end would be to wait for ever.
+                sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - until the process ends
 
     def _prepare_output(self) -> Screen | None:
         """The screen on a terminal; None where it is logged."""
@@ -70,13 +72,14 @@ class Foreground:
         self._reloads: set[asyncio.Task[None]] = set()
         self._signals.listen()
         if not await self._start():
-            log.info("stopped before it had started")
+            self._say("stopped before it had started")
             return 0
+        tune()
         await self._tell_ready()
         await self._stopping.wait()
         is_drained = await self._kernel.stop(reason="signal")
         is_drained = is_drained and self._signals.count < 2
-        log.info("stopped" if is_drained else "stopped; attempts were cut short, their runs are queued again")
+        self._say("stopped" if is_drained else "stopped; attempts were cut short, and their runs are queued again")
         return 0 if is_drained else 1
 
     async def _start(self) -> bool:
@@ -93,14 +96,17 @@ class Foreground:
         starting.result()
         return True
 
+    def _say(self, text: str) -> None:
+        if self._screen is None:
+            log.info(text)
+        else:
+            self._screen.say(text)
+
     # Signals, on the loop
 
     def _on_stop(self) -> None:
         grace = self._kernel.config.kernel.shutdown_grace_seconds
-        text = f"stopping: attempts may end by themselves for {grace:g} s; a second signal cancels them now"
-        log.info(text)
-        if self._screen is not None:
-            self._screen.say(text)
+        self._say(f"stopping: attempts may end by themselves for {grace:g} s; a second signal cancels them now")
         self._stopping.set()
 
     def _on_hurry(self) -> None:

@@ -14,7 +14,7 @@ MOST_WAITING = 10_000
 
 
 class LineWriter:
-    """``put`` takes what makes the line, to be called in the thread. Past 10,000 waiting ones, lines are dropped and counted."""
+    """``put`` takes what makes the line, to be called in the thread. Past 10,000 that wait, the rest is dropped."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -30,10 +30,11 @@ class LineWriter:
         else:
             self._waiting.put(line)
 
-    def close(self, seconds: float = 1.0) -> None:
-        """Writes what is left, for so long at the most."""
+    def close(self, seconds: float = 1.0) -> bool:
+        """Writes what is left, for so long at the most; False when the stream takes nothing and must be left alone."""
         self._waiting.put(None)
         self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def _work(self) -> None:
         while (line := self._waiting.get()) is not None:

@@ -1,4 +1,4 @@
-"""Renders records of the standard ``logging``: by structlog as ``key=value`` or JSON, or as short lines for a terminal."""
+"""Renders records of the standard ``logging``: as ``key=value`` or JSON by structlog, or as short lines."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def log_renderer(form: str) -> Callable[[logging.LogRecord], str]:
 def short_line(record: logging.LogRecord) -> str:
     """For the terminal, between the lines of runs."""
     at = time.strftime("%H:%M:%S", time.localtime(record.created))
-    lines = [f"{at}  {record.levelname.lower():<9}  {clean_lines(str(record.msg))}"]
+    who = f"{record.job}: " if hasattr(record, "job") and not str(record.msg).startswith(record.job) else ""
+    lines = [f"{at}  {record.levelname.lower():<9}  {who}{clean_lines(str(record.msg))}"]
     if record.exc_info:
         lines.append(clean_lines(logging.Formatter().formatException(record.exc_info)))
     return "\n".join(lines)

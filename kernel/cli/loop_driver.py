@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -42,17 +43,19 @@ def _result_of(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> T:
         except BaseException as error:
             if task.done():
                 raise
-            log.error("%s was raised to the event loop%s; the kernel goes on", _name_of(error), _place_of(error))  # noqa: TRY400 - the place is enough
+            log.error("%s; the kernel goes on", _what_happened(error))  # noqa: TRY400 - the place is enough
 
 
-def _name_of(error: BaseException) -> str:
-    # What run_until_complete says when somebody has called loop.stop().
-    return "stop()" if isinstance(error, RuntimeError) else type(error).__name__
+def _what_happened(error: BaseException) -> str:
+    if isinstance(error, RuntimeError):  # what run_until_complete says then
+        return "a job has called stop() of the event loop"
+    return f"a task has raised {type(error).__name__} to the event loop{_place_of(error)}"
 
 
 def _place_of(error: BaseException) -> str:
     """The innermost line that is not asyncio's: where the plugin's code raised it."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "asyncio" not in frame.filename]
+    inside = str(Path(asyncio.__file__).parent)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(inside)]
     last = frames[-1] if frames else None
     return f" ({last.filename}:{last.lineno})" if last is not None and last.filename != __file__ else ""
 

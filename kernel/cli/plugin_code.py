@@ -11,7 +11,7 @@ from kernel.model.errors import RequestError
 from kernel.plugin_host import PluginHost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
 
     from kernel.config import Config
     from kernel.plugin_host import PluginState, Prepared
@@ -29,6 +29,18 @@ async def prepare_plugins(config: Config) -> Prepared:
     if prepared.problems:
         raise error_of(prepared.problems)
     return prepared
+
+
+@contextlib.asynccontextmanager
+async def loaded_plugins(config: Config) -> AsyncIterator[PluginHost]:
+    """The plugins in place as a kernel has them, none of them started; ConfigError as above."""
+    host = PluginHost()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            await host.load(config)
+        yield host
+    finally:
+        host.close()
 
 
 def refusal(job: str, states: Iterable[PluginState]) -> RequestError | None:

@@ -23,7 +23,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Reloader:
-    """``run`` gives the last kernel's exit status. Signals go on to the kernel; SIGTERM and SIGINT end the watching too."""
+    """``run`` gives the last kernel's exit status. Signals go on to the kernel; SIGTERM and SIGINT end it all."""
 
     def __init__(self, path: Path, log_format: str | None) -> None:
         self._path = path

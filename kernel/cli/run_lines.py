@@ -119,7 +119,7 @@ async def log_ends(events: Sequence[Event]) -> None:
                 "run": event.run,
                 "state": end.state,
                 "attempt": end.attempt,
-                "seconds": end.seconds,
+                "seconds": None if end.seconds is None else round(end.seconds, 6),
             }
             given = {key: value for key, value in extra.items() if value is not None}
             log.log(level, "run %s%s", end.state, f": {end.note}" if end.note else "", extra=given)

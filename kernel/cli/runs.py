@@ -16,6 +16,8 @@ _COLUMNS = [
     Column("ATTEMPT", is_number=True), Column("NOTE", is_whole=False),
 ]  # fmt: skip
 
+_SHORT = 100
+
 
 def add_to(app: typer.Typer) -> None:
     runs = group(app, "runs", "Lists, shows, cancels and retries runs.")
@@ -88,13 +90,16 @@ def show(
     error = found.pop("error")
     fields = {name: value for name, value in found.items() if value not in (None, [], False)}
     fields |= {name: moment(value) for name, value in fields.items() if name.endswith("_at")}
-    fields |= {
-        name: json.dumps(fields[name], indent=2, ensure_ascii=False) for name in ("payload", "result") if name in fields
-    }
+    fields |= {name: _as_text(fields[name]) for name in ("payload", "result") if name in fields}
     if error:
         fields["error"] = f"{error['type']}: {error['message']}"
         fields |= {"traceback": error["traceback"]} if error["traceback"] else {}
     print_fields(fields)
+
+
+def _as_text(value: Any) -> str:
+    short = json.dumps(value, ensure_ascii=False)
+    return short if len(short) <= _SHORT else json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def cancel(

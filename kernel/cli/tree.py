@@ -34,7 +34,15 @@ _GROUPS = (run, check, plugins, jobs, schedules, upcoming, enqueue, runs, queues
 
 
 class Tree(TyperGroup):
-    """The top of the commands: ours in their order, then what plugins add."""
+    """The top of the commands. Those that plugins add are looked for when a name is not one of ours: it takes their code."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        found = super().get_command(ctx, cmd_name)
+        if found is None and not ctx.resilient_parsing and Path(ctx.params["config"]).exists():
+            from kernel.cli.plugin_commands import commands_of_plugins  # noqa: PLC0415 - for an unknown name only
+
+            found = commands_of_plugins(Path(ctx.params["config"])).get(cmd_name)
+        return found
 
     def list_commands(self, ctx: Any) -> list[str]:
         found = super().list_commands(ctx)

@@ -160,7 +160,7 @@ class Store(Protocol):
     # The way of a run
 
     async def enqueue(self, runs: Sequence[NewRun], room: Mapping[str, int]) -> list[str]:
-        """Inserts all or none; returns the id that each stands for: its own, or that of the unfinished run of the same (job, unique).
+        """Inserts all or none; the id that each stands for: its own, or that of the unfinished run of its (job, unique).
 
         A run whose id is there already is left alone. ``room``: queue -> the most waiting runs it may hold; past it
         StoreFullError names the queue and nothing is inserted.

@@ -1,5 +1,6 @@
 """What happens to a run, one file a step.
 
+engine       puts the steps together, starts and stops them
 timers       when the earliest tick is due, says "look" (aiocron)
 scheduler    which ticks are due, and what becomes of each: runs and ledger lines, in one look at the store
 intake       1 accepts: is the job known, does the payload fit, are the options in bounds

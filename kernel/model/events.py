@@ -1,4 +1,4 @@
-"""Events: immutable facts about the kernel's life, told to plugins after the store has them. ``at`` is epoch seconds."""
+"""Events: immutable facts about the kernel's life, told to plugins once the store has them. ``at``: epoch seconds."""
 
 from __future__ import annotations
 

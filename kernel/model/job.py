@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernel.model.duration import Duration, seconds
 from kernel.model.errors import ConfigError, shown
 from kernel.model.parameters import Parameters
 from kernel.model.retry import Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}", re.ASCII)
 """What a job, queue, plugin or schedule of a plugin may be called; a full job name joins two by a dot."""
@@ -35,7 +37,7 @@ class Keep:
         object.__setattr__(self, "failed_seconds", seconds(failed, zero=True))
         object.__setattr__(self, "count", count)
 
-    def as_json(self) -> dict[str, float]:
+    def as_json(self) -> dict[str, Any]:
         """The arguments that make it again."""
         return {"completed": self.completed_seconds, "failed": self.failed_seconds, "count": self.count}
 
@@ -63,16 +65,17 @@ POLICY_NAMES = (
 
 def policies(base: Policies | None = None, **given: Any) -> Policies:
     """``base`` with the policies ``given`` (as of ``@job`` or of a table in plugins.toml) checked and put in."""
+    base = base or Policies()
     values: dict[str, Any] = {}
     for name, value in given.items():
         if name not in _CHECKS:
             raise ConfigError(f"{name}: no policy of a job; expected one of {', '.join(POLICY_NAMES)}")
         try:
-            field_name, checked = _CHECKS[name](value)
+            field_name, checked = _CHECKS[name](value, base)
         except ConfigError as error:
             raise ConfigError(f"{name}: {error}") from None
         values[field_name] = checked
-    return replace(base or Policies(), **values)
+    return replace(base, **values)
 
 
 def check_name(kind: str, value: object) -> str:
@@ -99,31 +102,32 @@ def check_tags(value: object) -> tuple[str, ...]:
     if (
         isinstance(value, list | tuple)
         and len(value) <= 20
-        and all(isinstance(tag, str) and 0 < len(tag) <= 100 for tag in value)
+        and all(isinstance(tag, str) and 0 < len(tag) <= 100 and tag.isprintable() for tag in value)
     ):
         return tuple(value)
-    raise ConfigError(f"{shown(value)}: expected at most 20 texts of 1 to 100 characters")
+    raise ConfigError(f"{shown(value)}: expected at most 20 printable texts of 1 to 100 characters")
 
 
-def _check_retry(value: object) -> Retry:
+def _check_retry(value: object, base: Retry) -> Retry:
     if isinstance(value, Retry):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
-        return Retry(attempts=value)
+        value = {"attempts": value}
     if isinstance(value, dict):
         try:
-            return Retry(**value)
+            # A table says what shall be different: which errors are tried again only the code can say.
+            return Retry(**base.arguments() | value)
         except TypeError:
             known = "attempts, backoff, base, factor, cap, jitter"
             raise ConfigError(f"{shown(value)}: expected a table of {known}") from None
     raise ConfigError(f'{shown(value)}: expected Retry(attempts=3, base="2s") or a table of its fields')
 
 
-def _check_keep(value: object) -> Keep:
+def _check_keep(value: object, base: Keep) -> Keep:
     if isinstance(value, Keep):
         return value
     if isinstance(value, dict) and value.keys() <= {"completed", "failed", "count"}:
-        return Keep(**value)
+        return Keep(**base.as_json() | value)
     raise ConfigError(f'{shown(value)}: expected Keep(completed="1d", failed="7d", count=10_000) or a table of these')
 
 
@@ -131,17 +135,17 @@ def _limit(value: Any) -> float | None:
     return None if value is None else seconds(value)
 
 
-_CHECKS: dict[str, Callable[[Any], tuple[str, Any]]] = {
-    "name": lambda value: ("name", check_name("job", value)),
-    "queue": lambda value: ("queue", check_name("queue", value)),
-    "priority": lambda value: ("priority", check_priority(value)),
-    "concurrency": lambda value: ("concurrency", check_concurrency(value)),
-    "retry": lambda value: ("retry", _check_retry(value)),
-    "timeout": lambda value: ("timeout_seconds", _limit(value)),
-    "max_silence": lambda value: ("max_silence_seconds", _limit(value)),
-    "expires": lambda value: ("expires_seconds", _limit(value)),
-    "keep": lambda value: ("keep", _check_keep(value)),
-    "tags": lambda value: ("tags", check_tags(value)),
+_CHECKS: dict[str, Callable[[Any, Policies], tuple[str, Any]]] = {
+    "name": lambda value, _: ("name", check_name("job", value)),
+    "queue": lambda value, _: ("queue", check_name("queue", value)),
+    "priority": lambda value, _: ("priority", check_priority(value)),
+    "concurrency": lambda value, _: ("concurrency", check_concurrency(value)),
+    "retry": lambda value, base: ("retry", _check_retry(value, base.retry)),
+    "timeout": lambda value, _: ("timeout_seconds", _limit(value)),
+    "max_silence": lambda value, _: ("max_silence_seconds", _limit(value)),
+    "expires": lambda value, _: ("expires_seconds", _limit(value)),
+    "keep": lambda value, base: ("keep", _check_keep(value, base.keep)),
+    "tags": lambda value, _: ("tags", check_tags(value)),
 }
 
 
@@ -192,7 +196,7 @@ class Job:
 
 
 def make_job(plugin: str, function: Callable[..., Any], override: dict[str, Any] | None = None) -> Job:
-    """The job of a decorated function, with the operator's ``override`` of its policies; ConfigError when it cannot be one."""
+    """The job of a decorated function, with the operator's ``override`` of its policies; or ConfigError."""
     declared = declaration_of(function)
     if declared is None:
         raise ConfigError(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from kernel.model.run import Failure
+if TYPE_CHECKING:
+    from kernel.model.run import Failure
 
 
 class Completed(NamedTuple):

@@ -1,4 +1,7 @@
-"""What becomes of a tick while earlier runs of its schedule are unfinished. Pure: the store asks inside its transaction."""
+"""What becomes of a tick while earlier runs of its schedule are unfinished.
+
+Pure: the store asks inside its transaction.
+"""
 
 from __future__ import annotations
 
@@ -20,44 +23,43 @@ class Verdict(NamedTuple):
 
 
 def judge(schedule: Schedule, plan: Plan, runs: Sequence[NewRun], unfinished: Sequence[tuple[str, str]]) -> Verdict:
-    """``runs`` are those of ``plan.runs``, in its order; ``unfinished`` the (id, state) of earlier runs of the schedule."""
+    """``runs`` are made for ``plan.runs``, in order; ``unfinished``: (id, state) of the schedule's earlier runs."""
     if plan.caught_up:
-        return _one_after_another(plan, runs, unfinished)
+        return _one_after_another(schedule, plan, runs, unfinished)
     if not runs or not unfinished or schedule.overlap == "allow":
-        return _all(plan, runs)
+        return _all(schedule, plan, runs)
     run = runs[-1]
     first_id, first_state = unfinished[0]
     match schedule.overlap:
         case "skip":
-            return _skipped(schedule, plan, run, f"run {first_id} was {first_state}")
+            return _skipped(schedule, plan, f"run {first_id} was {first_state}")
         case "queue":
             blocked = sum(state == RunState.BLOCKED for _, state in unfinished)
             if blocked >= schedule.catch_up_max:
-                return _skipped(schedule, plan, run, f"{blocked} runs of this schedule were waiting already")
-            return _all(plan, (run._replace(state=RunState.BLOCKED),))
+                return _skipped(schedule, plan, f"{blocked} runs of this schedule were waiting already")
+            return _all(schedule, plan, (run._replace(state=RunState.BLOCKED),))
         case _:
             running = any(state == RunState.RUNNING for _, state in unfinished)
             mine = run._replace(state=RunState.BLOCKED) if running else run
-            return _all(plan, (mine,))._replace(cancel=tuple(run_id for run_id, _ in unfinished))
+            cancel = tuple(run_id for run_id, _ in unfinished)
+            return _all(schedule, plan, (mine,))._replace(cancel=cancel)
 
 
-def _one_after_another(plan: Plan, runs: Sequence[NewRun], unfinished: Sequence[tuple[str, str]]) -> Verdict:
+def _one_after_another(
+    schedule: Schedule, plan: Plan, runs: Sequence[NewRun], unfinished: Sequence[tuple[str, str]]
+) -> Verdict:
     first = 0 if unfinished else 1
-    return _all(plan, (*runs[:first], *(run._replace(state=RunState.BLOCKED) for run in runs[first:])))
+    return _all(schedule, plan, (*runs[:first], *(run._replace(state=RunState.BLOCKED) for run in runs[first:])))
 
 
-def _all(plan: Plan, runs: Sequence[NewRun]) -> Verdict:
-    lines = tuple(_line(run, plan.folded) for run in runs)
-    return Verdict(tuple(runs), plan.ticks + lines)
+def _all(schedule: Schedule, plan: Plan, runs: Sequence[NewRun]) -> Verdict:
+    reason = f"{plan.folded} earlier ones folded into it" if plan.folded else None
+    lines = (
+        Tick(schedule.name, tick, tick, 1, "run", reason, run.id) for tick, run in zip(plan.runs, runs, strict=True)
+    )
+    return Verdict(tuple(runs), (*plan.ticks, *lines))
 
 
-def _line(run: NewRun, folded: int) -> Tick:
-    assert run.extra is not None
-    assert run.extra.tick is not None
-    reason = f"{folded} earlier ones folded into it" if folded else None
-    return Tick(run.extra.schedule or "", run.extra.tick, run.extra.tick, 1, "run", reason, run.id)
-
-
-def _skipped(schedule: Schedule, plan: Plan, run: NewRun, reason: str) -> Verdict:
-    tick = run.extra.tick if run.extra and run.extra.tick is not None else run.due
-    return Verdict((), (*plan.ticks, Tick(schedule.name, tick, tick, 1, "skipped", reason)))
+def _skipped(schedule: Schedule, plan: Plan, reason: str) -> Verdict:
+    lines = (Tick(schedule.name, tick, tick, 1, "skipped", reason) for tick in plan.runs)
+    return Verdict((), (*plan.ticks, *lines))

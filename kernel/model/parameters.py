@@ -117,15 +117,15 @@ def _check_by(function: Callable[..., Any], kind: Any) -> tuple[Callable[[str], 
     try:
         adapter = TypeAdapter(kind)
         validate, schema = adapter.validator.validate_json, adapter.json_schema()
-        if "$defs" in schema or not hasattr(kind, "__pydantic_config__"):
-            # A model among the annotations is as strict as its own config says, unless the call says otherwise.
-            validate = partial(validate, strict=True)
-        return validate, schema
     except Exception as error:  # noqa: BLE001 - an annotation is a plugin's code
         first = (str(error).splitlines() or [""])[0]
         if not isinstance(error, PydanticUserError):
             first = f"it raises {type(error).__name__}: {first}"
         raise ConfigError(f"{_named(function)}: a parameter's annotation cannot be read from JSON: {first}") from None
+    if "$defs" in schema or not hasattr(kind, "__pydantic_config__"):
+        # A model among the annotations is as strict as its own config says, unless the call says otherwise.
+        validate = partial(validate, strict=True)
+    return validate, schema
 
 
 def _with_others(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Queue(NamedTuple):
-    """What plugins.toml says of a queue. ``concurrency`` None is no limit of its own; ``max_waiting``: past it enqueue fails."""
+    """What plugins.toml says of a queue. ``concurrency`` None is no limit; past ``max_waiting`` enqueue fails."""
 
     name: str
     concurrency: int | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from kernel.model.duration import seconds
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 OPTIONS = ("priority", "delay", "at", "queue", "unique", "expires", "tags")
 _LONGEST_KEY = 500
+_LATEST_SECONDS = 100 * 365.25 * 86400.0
 
 
 def payload_text(job: str, payload: Any) -> str:
@@ -23,21 +24,24 @@ def payload_text(job: str, payload: Any) -> str:
     if payload is None:
         return "{}"
     if type(payload) is not dict:
-        raise PayloadError(job, "", shown(payload), "an object: the job's parameters by name")
+        found = f"{shown(payload)} ({type(payload).__name__})"
+        raise PayloadError(job, "", found, "an object (a plain dict): the job's parameters by name")
     try:
         return encode(payload)
     except NotJsonError as error:
         raise PayloadError(job, error.path, error.found, error.expected) from None
 
 
-def make_run(run_id: str, job: str, policies: Policies, text: str, options: dict[str, Any], now: float) -> NewRun:
+def make_run(  # noqa: PLR0917 - called for each run, and keywords take time
+    run_id: str, job: str, policies: Policies, text: str, options: dict[str, Any], now: float
+) -> NewRun:
     """The run to be stored. RequestError naming the option that is wrong; ``now`` is epoch seconds."""
     if not options and policies.expires_seconds is None and not policies.tags:
         priority = policies.priority
         return NewRun(run_id, job, policies.queue, priority, text, RunState.QUEUED, now, now, urgency_of(now, priority))
     unknown = options.keys() - set(OPTIONS)
     if unknown:
-        name = min(unknown)
+        name = min(map(str, unknown))
         raise RequestError(
             f"enqueue: no option named {shown(name)}; expected {', '.join(OPTIONS)}.{nearest(name, OPTIONS)}"
         )
@@ -67,9 +71,12 @@ def _due(options: dict[str, Any], now: float) -> float:
             raise ConfigError(f'at: {shown(at)}: expected an instant such as "2026-01-31T09:00:00+01:00"') from None
     if not isinstance(at, datetime):
         raise ConfigError(f"at: {shown(at)}: expected a datetime with its time zone, or ISO 8601 text")
-    if at.tzinfo is None:
+    if at.utcoffset() is None:
         raise ConfigError(f"at: {shown(str(at))} has no time zone: expected an aware datetime, or text with an offset")
-    return max(at.astimezone(UTC).timestamp(), now)
+    due = at.timestamp()
+    if due > now + _LATEST_SECONDS:
+        raise ConfigError(f"at: {shown(str(at))} is too far away: expected an instant within 100 years")
+    return max(due, now)
 
 
 def _extra(policies: Policies, options: dict[str, Any], due: float) -> RunExtra | None:

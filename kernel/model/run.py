@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 AGING_SECONDS = 600.0
-"""How much waiting outweighs one step of priority: a run of priority 5 that has waited 10 minutes goes level with a fresh 4."""
+"""How much waiting outweighs one step of priority: a 5 that has waited 10 minutes goes level with a fresh 4."""
 
 
 class RunState(StrEnum):
@@ -69,7 +69,7 @@ class NewRun(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """A run that this kernel has claimed: it is ``running`` in the store, and ``token`` fences what is written of it."""
+    """A run that this kernel has claimed: ``running`` in the store, and ``token`` fences what is written of it."""
 
     id: str
     job: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import deque
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -26,6 +27,8 @@ Result = Literal["run", "skipped", "folded", "missed", "paused", "disabled"]
 DAY = 86400.0
 NOT_LATE_SECONDS = 3600.0
 SHORTEST_SECONDS = 0.1
+LATEST = datetime(9900, 1, 1, tzinfo=UTC).timestamp()
+"""No schedule has a tick later than this: dates end in the year 9999."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ class ScheduleRow(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """The ledger's line: ``count`` ticks from ``first`` to ``last`` that ended in one result; a run's line counts one."""
+    """The ledger's line: ``count`` ticks from ``first`` to ``last`` ended in one result; a run's line counts one."""
 
     schedule: str
     first: float
@@ -112,10 +115,30 @@ class Plan(NamedTuple):
     caught_up: bool
 
 
-class Timing:
-    """The due instants of one schedule: cron by its expression and zone, ``every`` by its grid."""
+class Span(NamedTuple):
+    """Ticks in a row: the first one, how many, and the last few of them in order."""
 
-    __slots__ = ("_anchor", "_cron", "_end", "_interval", "_start", "_zone", "kind")
+    first: float
+    count: int  # type: ignore[assignment] # hides tuple.count, which nobody asks of it
+    tail: tuple[float, ...]
+
+    def without_last(self, ticks: int) -> Span | None:
+        """All but the last ones; None when nothing is left."""
+        if self.count <= ticks:
+            return None
+        return Span(self.first, self.count - ticks, self.tail[: len(self.tail) - ticks])
+
+    def line(self, schedule: str, result: Result, reason: str) -> Tick:
+        return Tick(schedule, self.first, self.tail[-1], self.count, result, reason)
+
+
+class Timing:
+    """The due instants of one schedule: cron by its expression and zone, ``every`` by its grid.
+
+    With ``anchor="finish"`` there is one tick, at the anchor: the next one is known when its run has ended.
+    """
+
+    __slots__ = ("_anchor", "_cron", "_end", "_interval", "_is_single", "_start", "_zone", "kind")
 
     def __init__(self, schedule: Schedule, anchor: float) -> None:
         self.kind = schedule.kind
@@ -123,6 +146,7 @@ class Timing:
         self._start = schedule.start
         self._end = schedule.end
         self._zone = zone_of(schedule.timezone)
+        self._is_single = schedule.anchor == "finish"
         self._cron: CronExpression | None = None
         if schedule.kind == "cron":
             self._cron = CronExpression.parse(schedule.spec, name=schedule.name)
@@ -132,14 +156,14 @@ class Timing:
     def next_after(self, at: float) -> float | None:
         """The first tick after ``at``; None when there is none any more."""
         if self._start is not None and at < self._start:
-            at = math.nextafter(self._start, -math.inf)
+            at = _just_before(self._start)
         if self._cron is not None:
             found = self._cron.next_after(at, self._zone)
         elif self.kind == "every":
             found = self._on_grid_after(at)
         else:
             found = None
-        return None if found is None or (self._end is not None and found > self._end) else found
+        return None if found is None or found > self._last else found
 
     def between(self, after: float, until: float) -> Iterator[float]:
         """The ticks in (after, until], in order."""
@@ -148,97 +172,104 @@ class Timing:
             yield at
             at = self.next_after(at)
 
-    def _on_grid_after(self, at: float) -> float:
-        if at < self._anchor:
-            return self._anchor
-        step = math.floor((at - self._anchor) / self._interval) + 1
-        found = self._anchor + step * self._interval
-        # Rounding may land on the very tick that was asked to be left behind.
-        return found if found > at else self._anchor + (step + 1) * self._interval
+    def span(self, after: float, until: float, keep: int) -> Span | None:
+        """The ticks in (after, until] with the last ``keep`` of them; None when there is none.
+
+        Those of cron are gone through one by one, those of ``every`` are calculated.
+        """
+        first = self.next_after(after)
+        if first is None or first > until:
+            return None
+        if self._cron is None:
+            return self._span_on_grid(first, min(until, self._last), keep)
+        count, tail = 0, deque[float](maxlen=keep)
+        for tick in self.between(after, until):
+            count += 1
+            tail.append(tick)
+        return Span(first, count, tuple(tail))
+
+    @property
+    def _last(self) -> float:
+        return LATEST if self._end is None else min(self._end, LATEST)
+
+    def _on_grid_after(self, at: float) -> float | None:
+        if self._is_single:
+            return self._anchor if at < self._anchor else None
+        return self._tick(self._step_after(at))
+
+    def _span_on_grid(self, first: float, until: float, keep: int) -> Span:
+        if self._is_single:
+            return Span(first, 1, (first,))
+        begin, end = self._step_after(_just_before(first)), self._step_after(until)
+        return Span(first, end - begin, tuple(self._tick(step) for step in range(max(begin, end - keep), end)))
+
+    def _tick(self, step: int) -> float:
+        return self._anchor + step * self._interval
+
+    def _step_after(self, at: float) -> int:
+        """The first step of the grid whose tick lies after ``at``."""
+        step = max(math.floor((at - self._anchor) / self._interval), 0)
+        # The division may have been rounded over a tick, to either side.
+        while step > 0 and self._tick(step - 1) > at:
+            step -= 1
+        while self._tick(step) <= at:
+            step += 1
+        return step
+
+
+def _just_before(instant: float) -> float:
+    return math.nextafter(instant, -math.inf)
 
 
 def plan(schedule: Schedule, timing: Timing, looked_until: float, now: float, off: tuple[Result, str] | None) -> Plan:
-    """What becomes of the ticks in (looked_until, now]: paused or disabled (``off``), window, catch_up. Overlap comes after."""
-    ledger = _Ledger(schedule.name)
-    if off is not None:
-        for tick in timing.between(looked_until, now):
-            ledger.add(tick, *off)
-        return Plan((), 0, ledger.lines(), caught_up=False)
-    window_from = None
-    late: list[float] = []
-    folded = 0
-    last: float | None = None
-    for tick in timing.between(looked_until, now):
-        if last is not None:
-            window_from = _window_from(schedule, tick - last, now) if window_from is None else window_from
-            folded += _late_tick(schedule, last, window_from, ledger, late)
-        last = tick
-    if last is None:
+    """What becomes of the ticks in (looked_until, now]: paused or disabled (``off``), window, catch_up; then overlap.
+
+    A tick is late when it is an hour old, or when the next one has come.
+    """
+    first = timing.next_after(looked_until)
+    if first is None or first > now:
         return Plan((), 0, (), caught_up=False)
-    gap_after = (timing.next_after(last) or math.inf) - last
-    window_from = _window_from(schedule, gap_after, now) if window_from is None else window_from
-    return _finish_plan(schedule, last, now, window_from, ledger, late, folded, min(gap_after, NOT_LATE_SECONDS))
-
-
-def _finish_plan(
-    schedule: Schedule, last: float, now: float, window_from: float, ledger: _Ledger, late: list[float], folded: int,
-    not_late: float,
-) -> Plan:  # fmt: skip
-    on_time = now - last < not_late
-    if not on_time and schedule.catch_up != "latest":
-        folded += _late_tick(schedule, last, window_from, ledger, late)
-    if not on_time and schedule.catch_up == "latest" and last < window_from:
-        ledger.add(last, "missed", _window_reason(schedule, window_from, now))
-        return Plan((), 0, ledger.lines(), caught_up=True)
-    runs = [*late[-schedule.catch_up_max :]] if schedule.catch_up == "all" else []
-    caught_up = bool(runs)
-    if on_time or schedule.catch_up == "latest":
-        runs.append(last)
-    return Plan(tuple(runs), folded, ledger.lines(), caught_up=caught_up)
-
-
-def _late_tick(schedule: Schedule, tick: float, window_from: float, ledger: _Ledger, late: list[float]) -> int:
-    """Writes down a late tick that is not the last one; returns 1 when it is folded into a later one."""
-    if tick < window_from:
-        ledger.add(tick, "missed", "older than the catch-up window")
-    elif schedule.catch_up == "skip":
-        ledger.add(tick, "missed", "catch_up is skip")
-    elif schedule.catch_up == "latest":
-        ledger.add(tick, "folded", "a later tick runs for it")
-        return 1
-    else:
-        late.append(tick)
-        if len(late) > schedule.catch_up_max:
-            ledger.add(late.pop(0), "missed", f"more than catch_up_max ({schedule.catch_up_max})")
-    return 0
-
-
-def _window_from(schedule: Schedule, gap: float, now: float) -> float:
+    following = timing.next_after(first)
+    if off is None and now - first < NOT_LATE_SECONDS and (following is None or following > now):
+        return Plan((first,), 0, (), caught_up=False)
+    if off is not None:
+        whole = timing.span(looked_until, now, 1)
+        return Plan((), 0, (whole.line(schedule.name, *off),) if whole else (), caught_up=False)
     window = schedule.catch_up_window_seconds
-    return now - (max(DAY, gap) if window is None else window)
+    if window is None:
+        window = max(DAY, schedule.interval if schedule.kind == "every" else (following or first) - first)
+    too_old = _just_before(now - window)
+    keep = schedule.catch_up_max + 2
+    old = timing.span(looked_until, min(too_old, now), keep)
+    recent = timing.span(max(looked_until, too_old), now, keep)
+    last = recent.tail[-1] if recent else old.tail[-1] if old else first
+    runs_last = now - last < NOT_LATE_SECONDS or (schedule.catch_up == "latest" and recent is not None)
+    if runs_last and recent is not None:
+        recent = recent.without_last(1)
+    elif runs_last and old is not None:
+        old = old.without_last(1)
+    return _plan_late(schedule, old, recent, (last,) if runs_last else ())
 
 
-def _window_reason(schedule: Schedule, window_from: float, now: float) -> str:  # noqa: ARG001 - reads as the rule it states
-    return f"older than the catch-up window of {words(now - window_from)}"
-
-
-class _Ledger:
-    """Folds ticks of one result and reason, as they come in order, into ranges."""
-
-    def __init__(self, schedule: str) -> None:
-        self._schedule = schedule
-        self._lines: list[Tick] = []
-
-    def add(self, tick: float, result: Result, reason: str | None) -> None:
-        if self._lines:
-            last = self._lines[-1]
-            if last.result == result and last.reason == reason:
-                self._lines[-1] = last._replace(last=tick, count=last.count + 1)
-                return
-        self._lines.append(Tick(self._schedule, tick, tick, 1, result, reason))
-
-    def lines(self) -> tuple[Tick, ...]:
-        return tuple(self._lines)
+def _plan_late(schedule: Schedule, old: Span | None, recent: Span | None, last: tuple[float, ...]) -> Plan:
+    """``old`` ticks lie before the catch-up window, ``recent`` ones in it; ``last`` runs whatever became of those."""
+    runs: tuple[float, ...] = ()
+    folded = 0
+    lines = [] if old is None else [old.line(schedule.name, "missed", "older than the catch-up window")]
+    if recent is not None:
+        match schedule.catch_up:
+            case "skip":
+                lines.append(recent.line(schedule.name, "missed", "catch_up is skip"))
+            case "latest":
+                lines.append(recent.line(schedule.name, "folded", "a later tick runs for it"))
+                folded = recent.count
+            case "all":
+                runs = recent.tail[-schedule.catch_up_max :]
+                rest = recent.without_last(len(runs))
+                if rest is not None:
+                    reason = f"more than catch_up_max ({schedule.catch_up_max})"
+                    lines.append(rest.line(schedule.name, "missed", reason))
+    return Plan(runs + last, folded, tuple(lines), caught_up=bool(runs))
 
 
 def jitter_of(schedule: Schedule, tick: float) -> float:
@@ -278,6 +309,8 @@ def override(schedule: Schedule, options: dict[str, Any]) -> Schedule:
         except ConfigError as error:
             raise ConfigError(f"{option}: {error}") from None
         values[field] = checked
+    for option in values.keys() & {"start", "end"}:
+        values[option] = _instant(values[option], values.get("timezone", schedule.timezone))
     return replace(schedule, **values)
 
 
@@ -304,7 +337,7 @@ def _one_of(kind: Any) -> Any:
     return check
 
 
-def _check_instant(value: object) -> float | None:
+def _check_instant(value: object) -> datetime | None:
     if value is None:
         return None
     if isinstance(value, str):
@@ -314,7 +347,14 @@ def _check_instant(value: object) -> float | None:
             raise ConfigError(f'{shown(value)}: expected an instant such as "2026-01-31T09:00:00+01:00"') from None
     if not isinstance(value, datetime):
         raise ConfigError(f"{shown(value)}: expected a datetime, or ISO 8601 text")
-    return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    return value
+
+
+def _instant(value: datetime | None, timezone: str) -> float | None:
+    """Epoch seconds; without an offset it is a time of the schedule's own zone."""
+    if value is None:
+        return None
+    return (value if value.utcoffset() is not None else value.replace(tzinfo=zone_of(timezone))).timestamp()
 
 
 def _check_payload(value: object) -> str:

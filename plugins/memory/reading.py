@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from kernel.model.run import WAITING, Claimed, Run, RunExtra, RunState
@@ -16,28 +17,44 @@ if TYPE_CHECKING:
 
     from .rows import Done, Held, Waits
 
+Facts = tuple[str, str, str, RunExtra | None]
+"""The state, the job, the queue and the extra of a run: what it is filtered by."""
+
 
 class Reader:
     """Reads what the three dicts of a store hold: waiting, held and ended runs by id."""
 
-    def __init__(self, waiting: dict[str, Waits], held: dict[str, Held], ended: dict[str, Done]) -> None:
-        self._waiting = waiting
+    def __init__(self, waiting: Waiting, held: dict[str, Held], ended: dict[str, Done]) -> None:
+        self._waiting = waiting.runs
+        self._sizes = waiting.sizes
         self._held = held
         self._ended = ended
 
     def runs(self, query: RunQuery) -> Iterator[Run]:
-        """Newest first, all pages on from the query's."""
+        """Newest first; those of the query's page and of all later ones."""
         for run_id in sorted(self._ids(query), reverse=True):
-            if (query.before is None or run_id < query.before) and self._matches(run_id, query):
-                yield self.run(run_id)
+            if query.before is None or run_id < query.before:
+                facts = self._facts(run_id)
+                if facts is not None and _matches(facts, query):
+                    yield self.run(run_id)
 
     def count(self, query: RunQuery) -> dict[str, int]:
-        counts: dict[str, int] = {}
-        for run_id in self._ids(query):
-            if self._matches(run_id, query):
-                state = str(self.state_of(run_id))
-                counts[state] = counts.get(state, 0) + 1
-        return counts
+        if query.ids is None and query.job is None and query.schedule is None and query.tag is None:
+            counts = self._count_waiting(query)
+            places = (map(_of_held, self._held.values()), map(_of_ended, self._ended.values()))
+        else:
+            counts = Counter()
+            places = (self._all_facts(query), ())
+        counts.update(str(facts[0]) for facts in chain(*places) if _matches(facts, query))
+        return dict(counts)
+
+    def _count_waiting(self, query: RunQuery) -> Counter[str]:
+        """Without going through what may be a million runs."""
+        counts = Counter[str]()
+        for queue, size in self._sizes.items():
+            if query.queue is None or query.queue == queue:
+                counts.update(size.by_state())
+        return Counter({state: count for state, count in counts.items() if count and _has_state(state, query)})
 
     def run(self, run_id: str) -> Run:
         if run_id in self._waiting:
@@ -48,48 +65,60 @@ class Reader:
 
     def state_of(self, run_id: str) -> str | None:
         """None when there is no such run."""
-        if run_id in self._waiting:
-            return self._waiting[run_id][STATE]
-        if run_id in self._held:
-            return RunState.RUNNING
-        return rows.end_of(self._ended[run_id]).state if run_id in self._ended else None
+        facts = self._facts(run_id)
+        return None if facts is None else facts[0]
 
     def _ids(self, query: RunQuery) -> Iterable[str]:
         """All that may match, each once."""
         if query.ids is not None:
             return set(query.ids)
-        found: list[str] = []
         states = None if query.states is None else set(query.states)
+        places: list[Iterable[str]] = []
         if states is None or states & WAITING:
-            found += self._waiting
+            places.append(self._waiting)
         if states is None or RunState.RUNNING in states:
-            found += self._held
+            places.append(self._held)
         if states is None or states - WAITING - {RunState.RUNNING}:
-            found += self._ended
-        return found
+            places.append(self._ended)
+        return chain.from_iterable(places)
 
-    def _matches(self, run_id: str, query: RunQuery) -> bool:
-        state = self.state_of(run_id)
-        if state is None or (query.states is not None and state not in query.states):
-            return False
-        job, queue, extra = self._facts(run_id)
-        return (
-            (query.job is None or job == query.job)
-            and (query.queue is None or queue == query.queue)
-            and (query.schedule is None or (extra is not None and extra.schedule == query.schedule))
-            and (query.tag is None or (extra is not None and query.tag in extra.tags))
+    def _facts(self, run_id: str) -> Facts | None:
+        if run_id in self._waiting:
+            return _of_waiting(self._waiting[run_id])
+        if run_id in self._held:
+            return _of_held(self._held[run_id])
+        return _of_ended(self._ended[run_id]) if run_id in self._ended else None
+
+    def _all_facts(self, query: RunQuery) -> Iterable[Facts]:
+        if query.ids is not None:
+            found = (self._facts(run_id) for run_id in set(query.ids))
+            return (facts for facts in found if facts is not None)
+        return chain(
+            map(_of_waiting, self._waiting.values()),
+            map(_of_held, self._held.values()),
+            map(_of_ended, self._ended.values()),
         )
 
-    def _facts(self, run_id: str) -> tuple[str, str, RunExtra | None]:
-        """The job, the queue and the extra of a run."""
-        if run_id in self._waiting:
-            waits = self._waiting[run_id]
-            return waits[JOB], waits[QUEUE], waits[EXTRA]
-        if run_id in self._held:
-            return _facts_of(self._held[run_id][0])
-        done = self._ended[run_id]
-        return _facts_of(done if isinstance(done, Run) else done[1][0])
+
+def _of_waiting(run: Waits) -> Facts:
+    return run[STATE], run[JOB], run[QUEUE], run[EXTRA]
 
 
-def _facts_of(run: Run | Claimed) -> tuple[str, str, RunExtra | None]:
-    return run.job, run.queue, run.extra
+def _of_held(held: Held) -> Facts:
+    return RunState.RUNNING, held[0].job, held[0].queue, held[0].extra
+
+
+def _of_ended(done: Done) -> Facts:
+    run: Run | Claimed = done if isinstance(done, Run) else done[1][0]
+    return rows.end_of(done).state, run.job, run.queue, run.extra
+
+
+def _matches(facts: Facts, query: RunQuery) -> bool:
+    state, job, queue, extra = facts
+    return (
+        (query.states is None or state in query.states)
+        and (query.job is None or job == query.job)
+        and (query.queue is None or queue == query.queue)
+        and (query.schedule is None or (extra is not None and extra.schedule == query.schedule))
+        and (query.tag is None or (extra is not None and query.tag in extra.tags))
+    )

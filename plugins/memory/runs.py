@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kernel.contracts.store import Claims, Ended, QueueRow, Unfinished
 from kernel.model.errors import StoreFullError
-from kernel.model.run import FINAL, RunState, urgency_of
+from kernel.model.run import FINAL, RunExtra, RunState, urgency_of
 
 from . import rows
 from .ended import EndedRuns
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from kernel.contracts.store import Claim, Looked
-    from kernel.model.run import Change, Claimed, NewRun, Run, RunExtra
+    from kernel.model.run import Change, Claimed, NewRun, Run
 
     from .rows import Held, Waits
 
@@ -134,9 +134,9 @@ class Runs:
     # What a person may change
 
     def cancel(self, ids: Iterable[str], reason: str, now: float) -> list[Ended]:
-        before = [(run_id, state) for run_id in ids if (state := self.read.state_of(run_id)) is not None]
-        self._let_go(self._cancel(ids, reason, now), now)
-        return [self._told(run_id, state) for run_id, state in before]
+        before = {run_id: state for run_id in ids if (state := self.read.state_of(run_id)) is not None}
+        self._let_go(self._cancel(before, reason, now), now)
+        return [self._told(run_id, state) for run_id, state in before.items()]
 
     def _cancel(self, ids: Iterable[str], reason: str, now: float) -> list[str | None]:
         """Returns the schedules that runs have ended of."""
@@ -163,14 +163,11 @@ class Runs:
         return found
 
     def retry(self, ids: Iterable[str], now: float) -> list[Ended]:
-        told = []
-        for run_id in ids:
-            state = self.read.state_of(run_id)
-            if state is not None:
-                if state in FINAL and state != RunState.COMPLETED:
-                    self._retry(self.read.run(run_id), now)
-                told.append(self._told(run_id, state))
-        return told
+        before = {run_id: state for run_id in ids if (state := self.read.state_of(run_id)) is not None}
+        for run_id, state in before.items():
+            if state in FINAL and state != RunState.COMPLETED:
+                self._retry(self.read.run(run_id), now)
+        return [self._told(run_id, state) for run_id, state in before.items()]
 
     def _retry(self, run: Run, now: float) -> None:
         if _unique_of(run.job, run.extra) in self._unique:
@@ -178,6 +175,7 @@ class Runs:
         self.ended.remove(run)
         # Its time to begin has passed, or may pass while it waits: whoever retries it wants it run all the same.
         extra = run.extra and run.extra._replace(expires=None)
+        extra = None if extra == RunExtra() else extra
         again = run._replace(
             state=RunState.QUEUED, due=now, urgency=urgency_of(now, run.priority), failures=0, finished=None,
             reason=None, notes_text=None, cancel_reason=None, extra=extra,

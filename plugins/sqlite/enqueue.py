@@ -20,27 +20,25 @@ if TYPE_CHECKING:
 def enqueue(database: Database, runs: Sequence[NewRun], room: Mapping[str, int]) -> list[str]:
     """Inserts all or none, and says which run each stands for."""
     if not room or database.room.takes(database, runs, room):
-        insert(database, runs)
-    else:
-        _insert_within(database, runs, room)
-    return answers(database, runs)
+        return insert(database, runs)
+    return _insert_within(database, runs, room)
 
 
-def insert(database: Database, runs: Sequence[NewRun]) -> None:
+def insert(database: Database, runs: Sequence[NewRun]) -> list[str]:
     """Those that are there are left alone, and so are those whose unique key an unfinished run has."""
+    ids = [new.id for new in runs]
     if all(new.extra is None for new in runs):
         database.change_each("enqueue", [plain_columns(new) for new in runs])
-    else:
-        database.change_each("enqueue_whole", [whole_columns(new) for new in runs])
-
-
-def answers(database: Database, runs: Sequence[NewRun]) -> list[str]:
-    ids = [new.id for new in runs]
+        return ids
     keyed = [
         (index, (new.id, new.job, new.extra.unique))
         for index, new in enumerate(runs)
         if new.extra is not None and new.extra.unique is not None
     ]
+    if keyed and len(set(ids)) < len(ids):
+        # Of two runs with one id and different keys either may enter: who asks afterwards cannot tell which did.
+        return [answer for new in runs for answer in insert(database, [new])]
+    database.change_each("enqueue_whole", [whole_columns(new) for new in runs])
     if keyed:
         found = database.list_each("enqueue_answers", [columns for _, columns in keyed])
         for (index, _), run_id in zip(keyed, found, strict=True):
@@ -48,12 +46,12 @@ def answers(database: Database, runs: Sequence[NewRun]) -> list[str]:
     return ids
 
 
-def _insert_within(database: Database, runs: Sequence[NewRun], room: Mapping[str, int]) -> None:
+def _insert_within(database: Database, runs: Sequence[NewRun], room: Mapping[str, int]) -> list[str]:
     """Inserts, sees what was really new, and takes all of it back when that is more than fits."""
     before = {queue: database.room.waiting(database, queue, -1) for queue in {new.queue for new in runs} & room.keys()}
     last = database.value("last_seq")
     database.connection.execute("SAVEPOINT room")
-    insert(database, runs)
+    answers = insert(database, runs)
     added: dict[str, int] = json.loads(database.value("added_since", last))
     for queue, waiting in before.items():
         if added.get(queue, 0) > max(room[queue] - waiting, 0):
@@ -66,3 +64,4 @@ def _insert_within(database: Database, runs: Sequence[NewRun], room: Mapping[str
             )
     database.connection.execute("RELEASE room")
     database.room.add(added)
+    return answers

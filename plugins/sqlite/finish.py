@@ -30,10 +30,10 @@ def finish(database: Database, changes: Sequence[Change]) -> list[bool]:
 
 
 def _live(database: Database, changes: Sequence[Change]) -> set[int]:
-    """The numbers of the changes that are of running attempts; of two of one run the first."""
-    asked: dict[str, list[Any]] = {}
+    """The numbers of the changes that are of running attempts; of two of one claim the first."""
+    asked: dict[tuple[str, int], list[Any]] = {}
     for number, change in enumerate(changes):
-        asked.setdefault(change.id, [number, change.id, change.token])
+        asked.setdefault((change.id, change.token), [number, change.id, change.token])
     return set(database.list_each("finish_live", list(asked.values())))
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from textwrap import dedent
+from typing import TYPE_CHECKING
 
 from kernel.config import Config, parse_config
 from kernel.plugin_host import PluginHost, PluginState
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GOOD = """
     from kernel import every, hookimpl, job

@@ -9,14 +9,15 @@ from typing import Any
 import jsonschema
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from kernel.config import Config, load_config, parse_config, read_config
 from kernel.config_changes import diff
 from kernel.config_edit import set_enabled
+from kernel.config_file import parse
 from kernel.config_schema import PluginParts, config_schema
-from kernel.config_source import parse
 from kernel.config_values import Secret
 from kernel.model.errors import ConfigError
 from kernel.model.queue import Queue
@@ -59,7 +60,7 @@ def test_relative_paths_start_at_the_folder_of_the_file() -> None:
         """
         [kernel]
         store = "sqlite:///data/jobs.db?mode=x"
-        plugin_dirs = ["mine", "/opt/theirs", "../shared"]
+        plugin_dirs = ["mine", "/opt/theirs", "../common"]
         """
     )
 
@@ -68,7 +69,7 @@ def test_relative_paths_start_at_the_folder_of_the_file() -> None:
     assert config.kernel.plugin_dirs == (
         Path("/etc/mainspring/mine"),
         Path("/opt/theirs"),
-        Path("/etc/mainspring/../shared"),
+        Path("/etc/mainspring/../common"),
     )
 
 
@@ -150,8 +151,8 @@ enabled = "yes"
     assert sorted(found) == sorted(
         [
             (
-                "plugins.toml:2: [kernel] concurency: no key of this name; expected one of store, concurrency, timezone, "
-                'shutdown_grace, plugin_dirs, run_dir, max_block, log_format. Did you mean "concurrency"?'
+                "plugins.toml:2: [kernel] concurency: no key of this name; expected one of store, concurrency, "
+                'timezone, shutdown_grace, plugin_dirs, run_dir, max_block, log_format. Did you mean "concurrency"?'
             ),
             (
                 "plugins.toml:3: [kernel] timezone: 'Mars/Olympus' is no time zone: expected a name such as \"UTC\" or "
@@ -220,6 +221,7 @@ tables = st.dictionaries(names, st.dictionaries(names, values, max_size=4), max_
 
 
 @given(tables)
+@hypothesis_settings(deadline=None)
 def test_the_line_of_every_key_is_right(content: dict[str, dict[str, str]]) -> None:
     lines: list[str] = []
     expected: dict[tuple[str | int, ...], int] = {}
@@ -433,6 +435,7 @@ def test_switching_on_what_is_on_does_not_touch_the_file(tmp_path: Path) -> None
         "[plugins.new]\nenabled = false\n[queues.q]\n[plugins.b]\nx = 1\n",
         "plugins.new.enabled = false\n",
         "[plugins.a]\n[queues.q]\nconcurrency = 1\n[plugins.b]\n",
+        "[kernel]\r\nconcurrency = 1\r\n\r\n[plugins.a] # x\r\nx = 1\r\n",
     ],
 )
 def test_a_plugin_can_be_switched_on_wherever_it_stands_or_does_not(tmp_path: Path, text: str) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kernel import Keep, Retry, after, cron, every, job
 from kernel.model.errors import ConfigError
 from kernel.model.job import declaration_of, make_job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FILE = __file__
 anything: Any = job
@@ -139,21 +141,33 @@ BAD_POLICIES: dict[str, tuple[dict[str, Any], str]] = {
     "a timeout that is not a number": ({"timeout": float("nan")}, "timeout: nan is no duration"),
     "a negative silence": ({"max_silence": "-1s"}, "max_silence: '-1s' is no duration"),
     "an endless expiry": ({"expires": float("inf")}, "expires: inf is no duration"),
-    "a priority out of range": ({"priority": 10}, "priority: 10 is no priority: expected a whole number from 0 (first) to 9"),
+    "a priority out of range": (
+        {"priority": 10},
+        "priority: 10 is no priority: expected a whole number from 0 (first) to 9",
+    ),
     "a priority as truth": ({"priority": True}, "priority: True is no priority"),
     "a queue with a blank": ({"queue": "my cars"}, "queue: 'my cars' is no name of a queue"),
     "a name with a dot": ({"name": "fleet.sync"}, "name: 'fleet.sync' is no name of a job"),
     "no concurrency at all": ({"concurrency": 0}, "concurrency: 0 is no concurrency"),
     "attempts as text": ({"retry": "3"}, "retry: '3': expected Retry(attempts=3"),
     "no attempt": ({"retry": 0}, "retry: Retry(attempts=0): expected"),
-    "tags as a text": ({"tags": "billing"}, "tags: 'billing': expected at most 20 texts"),
+    "tags as a text": ({"tags": "billing"}, "tags: 'billing': expected at most 20 "),
     "keep as a text": ({"keep": "7d"}, "keep: '7d': expected Keep("),
-    "a misspelt option": ({"time_out": "5m"}, 'time_out: no option of @job; expected one of name, queue, priority, concurrency, retry, timeout, max_silence, expires, keep, tags. Did you mean "timeout"?'),
+    "a misspelt option": (
+        {"time_out": "5m"},
+        (
+            "time_out: no option of @job; expected one of name, queue, priority, concurrency, retry, timeout, "
+            'max_silence, expires, keep, tags. Did you mean "timeout"?'
+        ),
+    ),
     "an option of a schedule": ({"overlap": "skip"}, "overlap: no option of @job"),
-    "a policy of a later version": ({"concurrency_by": "tenant"}, "concurrency_by: no option of @job; expected one of name, queue, priority, concurrency, "),
+    "a policy of a later version": (
+        {"concurrency_by": "tenant"},
+        "concurrency_by: no option of @job; expected one of name, queue, priority, concurrency, ",
+    ),
     "another of these": ({"executor": "process"}, "executor: no option of @job"),
     "and another": ({"rate_limit": "1/1m"}, "rate_limit: no option of @job"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("options", "expected"), BAD_POLICIES.values(), ids=BAD_POLICIES.keys())
@@ -168,27 +182,57 @@ BAD_SCHEDULES: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "four fields": (cron, "0 0 * *", {}, "@cron: "),
     "a cron that is a number": (cron, 5, {}, "@cron: cron: 5 is no cron expression: expected text such as"),
     "a day that never comes": (cron, "0 0 31 2 *", {}, "@cron: "),
-    "a zone that is none": (cron, "0 0 * * *", {"timezone": "Europe/Berlln"}, "@cron: timezone: 'Europe/Berlln' is no time zone"),
-    "an unknown catch_up": (cron, "0 0 * * *", {"catch_up": "some"}, "@cron: catch_up: 'some': expected one of skip, latest, all"),
-    "an unknown overlap": (every, "5s", {"overlap": "stop"}, "@every: overlap: 'stop': expected one of skip, queue, allow, replace"),
+    "a zone that is none": (
+        cron,
+        "0 0 * * *",
+        {"timezone": "Europe/Berlln"},
+        "@cron: timezone: 'Europe/Berlln' is no time zone",
+    ),
+    "an unknown catch_up": (
+        cron,
+        "0 0 * * *",
+        {"catch_up": "some"},
+        "@cron: catch_up: 'some': expected one of skip, latest, all",
+    ),
+    "an unknown overlap": (
+        every,
+        "5s",
+        {"overlap": "stop"},
+        "@every: overlap: 'stop': expected one of skip, queue, allow, replace",
+    ),
     "a pace that is none": (every, "soon", {}, "@every: 'soon' is no duration"),
     "a pace of zero": (every, 0, {}, "@every: 0 is not a usable duration"),
     "a pace of 50 ms": (every, "50ms", {}, "@every: every: '50ms' is too short: expected at least 100 ms"),
     "a delay that is negative": (after, -1, {}, "@after: -1 is not a usable duration: expected zero or more"),
-    "a misspelt option": (cron, "0 0 * * *", {"time_zone": "UTC"}, "@cron: time_zone: no option of @cron; expected one of name, timezone, "),
+    "a misspelt option": (
+        cron,
+        "0 0 * * *",
+        {"time_zone": "UTC"},
+        "@cron: time_zone: no option of @cron; expected one of name, timezone, ",
+    ),
     "an anchor on cron": (cron, "0 0 * * *", {"anchor": "finish"}, "@cron: anchor: no option of @cron"),
     "a zone on every": (every, "5s", {"timezone": "UTC"}, "@every: timezone: no option of @every"),
-    "catch_up on after": (after, "5s", {"catch_up": "all"}, "@after: catch_up: no option of @after; expected one of name, jitter, overlap, payload, paused."),
+    "catch_up on after": (
+        after,
+        "5s",
+        {"catch_up": "all"},
+        "@after: catch_up: no option of @after; expected one of name, jitter, overlap, payload, paused.",
+    ),
     "a policy of the job": (every, "5s", {"timeout": "5m"}, "@every: timeout: no option of @every"),
     "a payload that is no object": (every, "5s", {"payload": [1]}, "@every: payload: [1]: expected an object"),
     "a payload that is not JSON": (every, "5s", {"payload": {"a": {1}}}, "@every: payload: .a: {1} (set)"),
     "a start that is none": (every, "5s", {"start": "tomorrow"}, "@every: start: 'tomorrow': expected an instant"),
-    "an end before the start": (every, "5s", {"start": "2026-02-01", "end": "2026-01-01"}, "@every: end: '2026-01-01' lies before start"),
+    "an end before the start": (
+        every,
+        "5s",
+        {"start": "2026-02-01", "end": "2026-01-01"},
+        "@every: end: '2026-01-01' lies before start",
+    ),
     "a negative jitter": (every, "5s", {"jitter": "-1s"}, "@every: jitter: '-1s' is no duration"),
     "a name with a dot": (every, "5s", {"name": "a.b"}, "@every: name: 'a.b' is no name of a schedule"),
     "paused as a text": (every, "5s", {"paused": "yes"}, "@every: paused: 'yes': expected true or false"),
     "no catch_up_max": (every, "5s", {"catch_up_max": 0}, "@every: catch_up_max: 0: expected a whole number"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("decorator", "spec", "options", "expected"), BAD_SCHEDULES.values(), ids=BAD_SCHEDULES.keys())

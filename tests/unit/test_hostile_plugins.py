@@ -9,16 +9,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from kernel.model.events import KernelStarted
-from kernel.plugin_host import PluginState
 from tests.unit.plugin_folder import GOOD, PluginFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kernel.plugin_host import PluginState
 
 EVENT = KernelStarted(1.0, "k", 1)
 LIMIT_SECONDS = 0.5
@@ -84,15 +87,27 @@ RAISED = {
     "StopAsyncIteration": ("raise StopAsyncIteration", "StopAsyncIteration"),
     "CancelledError": ("raise asyncio.CancelledError", "CancelledError"),
     "BaseException": ("raise BaseException('bare')", "BaseException: bare"),
-    "a group": ("raise BaseExceptionGroup('two', [SystemExit(), ValueError()])", "BaseExceptionGroup: two (2 sub-exceptions)"),
+    "a group": (
+        "raise BaseExceptionGroup('two', [SystemExit(), ValueError()])",
+        "BaseExceptionGroup: two (2 sub-exceptions)",
+    ),
     "MemoryError": ("raise MemoryError", "MemoryError"),
-    "an error whose text raises": ("raise type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})", "Odd: its text cannot be read: __str__ raises ZeroDivisionError"),
-    "an error whose text ends the program": ("raise type('Odd', (Exception,), {'__str__': lambda self: sys.exit()})", "Odd: its text cannot be read: __str__ raises SystemExit"),
-    "an error whose text is no text": ("raise type('Odd', (Exception,), {'__str__': lambda self: 5})", "Odd: its text cannot be read: __str__ raises TypeError"),
+    "an error whose text raises": (
+        "raise type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})",
+        "Odd: its text cannot be read: __str__ raises ZeroDivisionError",
+    ),
+    "an error whose text ends the program": (
+        "raise type('Odd', (Exception,), {'__str__': lambda self: sys.exit()})",
+        "Odd: its text cannot be read: __str__ raises SystemExit",
+    ),
+    "an error whose text is no text": (
+        "raise type('Odd', (Exception,), {'__str__': lambda self: 5})",
+        "Odd: its text cannot be read: __str__ raises TypeError",
+    ),
     "an error of a megabyte": ("raise ValueError('x' * 1_000_000)", "ValueError: xxx"),
     "an error with control characters": ("raise ValueError('\\x1b[2J\\r\\u202e')", "ValueError: [2J"),
     "endless recursion": ("f = lambda: f(); f()", "RecursionError"),
-}  # fmt: skip
+}
 
 WHERE = {
     "import": ("", "import"),
@@ -133,35 +148,93 @@ async def test_whatever_a_plugin_raises_breaks_only_itself(folder: PluginFolder,
 BAD_CODE: dict[str, tuple[str, str]] = {
     "a syntax error": ("def register_jobs(:  # here", "import: SyntaxError: "),
     "a wrong indentation": ("if True:\nx = 1  # here", "import: IndentationError: "),
-    "a name that is not there": ("nothing_of_this_name  # here", "import: NameError: name 'nothing_of_this_name' is not defined"),
-    "a module that is not there": ("import nothing_of_this_name  # here", "import: ModuleNotFoundError: No module named"),
-    "a name that the kernel has not": ("from kernel import Nothing  # here", "import: ImportError: cannot import name 'Nothing'"),
+    "a name that is not there": (
+        "nothing_of_this_name  # here",
+        "import: NameError: name 'nothing_of_this_name' is not defined",
+    ),
+    "a module that is not there": (
+        "import nothing_of_this_name  # here",
+        "import: ModuleNotFoundError: No module named",
+    ),
+    "a name that the kernel has not": (
+        "from kernel import Nothing  # here",
+        "import: ImportError: cannot import name 'Nothing'",
+    ),
     "an import of its neighbour": ("from ..good import work  # here", "import: "),
-    "bad options of a decorator": ("@job(timeout='soon')  # here\ndef work(): ...", "import: work: @job: timeout: 'soon' is no duration"),
+    "bad options of a decorator": (
+        "@job(timeout='soon')  # here\ndef work(): ...",
+        "import: work: @job: timeout: 'soon' is no duration",
+    ),
     "a bad cron": ("@cron('0 25 * * *')  # here\ndef work(): ...", "import: work: @cron: "),
-    "a misspelt hook": ("@hookimpl  # here\ndef on_evnet(event): ...", "'on_evnet' is not a hook of this version; expected one of register_jobs, start, stop, on_event, on_events, open_store, register_commands. Did you mean \"on_event\"?"),
-    "a hook of a later version": ("@hookimpl  # here\ndef send_notice(notice): ...", "'send_notice' is not a hook of this version"),
-    "a hook under a wrong name": ("@hookimpl(specname='strat')  # here\ndef begin(kernel): ...", "'strat' is not a hook of this version; expected"),
-    "a misspelt parameter": ("@hookimpl  # here\ndef on_event(evnt): ...", "on_event(evnt): no parameter of this hook; expected on_event(event)"),
-    "a parameter too many": ("@hookimpl  # here\ndef start(kernel, loop): ...", "start(loop): no parameter of this hook; expected start(kernel)"),
+    "a misspelt hook": (
+        "@hookimpl  # here\ndef on_evnet(event): ...",
+        "'on_evnet' is not a hook of this version; expected one of register_jobs, ",
+    ),
+    "a hook of a later version": (
+        "@hookimpl  # here\ndef send_notice(notice): ...",
+        "'send_notice' is not a hook of this version",
+    ),
+    "a hook under a wrong name": (
+        "@hookimpl(specname='strat')  # here\ndef begin(kernel): ...",
+        "'strat' is not a hook of this version; expected",
+    ),
+    "a misspelt parameter": (
+        "@hookimpl  # here\ndef on_event(evnt): ...",
+        "on_event(evnt): no parameter of this hook; expected on_event(event)",
+    ),
+    "a parameter too many": (
+        "@hookimpl  # here\ndef start(kernel, loop): ...",
+        "start(loop): no parameter of this hook; expected start(kernel)",
+    ),
     "a parameter by name too many": ("@hookimpl  # here\ndef start(kernel, *, loop): ...", "start(loop): no parameter"),
     "any parameters": ("@hookimpl  # here\ndef start(*args): ...", "start(*args): no parameter"),
     "a hook that yields": ("@hookimpl  # here\ndef start(kernel):\n    yield", "start: it yields"),
-    "a wrapper": ("@hookimpl(wrapper=True)  # here\ndef start(kernel):\n    yield", "start: a hook wrapper is not called"),
-    "an async register_jobs": ("@hookimpl  # here\nasync def register_jobs():\n    return []", "register_jobs: it is async def; expected def"),
-    "an annotation that is no event": ("@hookimpl  # here\ndef on_event(event: int): ...", "on_event(event): <class 'int'>; expected an event such as RunFailed"),
-    "an annotation that is nothing": ("@hookimpl  # here\ndef on_event(event: 'RunFialed'): ...", "on_event: its annotation cannot be read: name 'RunFialed' is not defined"),
-    "one event for many": ("from kernel.model.events import RunFailed\n@hookimpl  # here\ndef on_events(events: RunFailed): ...", "on_events(events): <class 'kernel.model.events.RunFailed'>; expected list["),
-    "hooks beside the class": ("@hookimpl  # here\ndef start(kernel): ...\nclass Plugin: ...", "start: beside class Plugin; expected its hooks to be methods of that class"),
+    "a wrapper": (
+        "@hookimpl(wrapper=True)  # here\ndef start(kernel):\n    yield",
+        "start: a hook wrapper is not called",
+    ),
+    "an async register_jobs": (
+        "@hookimpl  # here\nasync def register_jobs():\n    return []",
+        "register_jobs: it is async def; expected def",
+    ),
+    "an annotation that is no event": (
+        "@hookimpl  # here\ndef on_event(event: int): ...",
+        "on_event(event): <class 'int'>; expected an event such as RunFailed",
+    ),
+    "an annotation that is nothing": (
+        "@hookimpl  # here\ndef on_event(event: 'RunFialed'): ...",
+        "on_event: its annotation cannot be read: name 'RunFialed' is not defined",
+    ),
+    "one event for many": (
+        "from kernel.model.events import RunFailed\n@hookimpl  # here\ndef on_events(events: RunFailed): ...",
+        "on_events(events): <class 'kernel.model.events.RunFailed'>; expected list[",
+    ),
+    "hooks beside the class": (
+        "@hookimpl  # here\ndef start(kernel): ...\nclass Plugin: ...",
+        "start: beside class Plugin; expected its hooks to be methods of that class",
+    ),
     "a class with other arguments": ("class Plugin:\n    def __init__(self, a, b): ...", "Plugin(): TypeError: "),
     "requires as a text": ("requires = 'good'", "requires: found 'good'; expected names of plugins"),
     "requires of numbers": ("requires = [1]", "requires: found [1]; expected names of plugins"),
     "Settings that are no model": ("class Settings: ...", "Settings: Settings: found <class"),
-    "Settings with a key of the kernel": ("from pydantic import BaseModel\nclass Settings(BaseModel):\n    enabled: int = 1", "Settings: Settings.enabled: this key of the table is the kernel's"),
-    "a validator that raises": ("from pydantic import BaseModel, model_validator\nclass Settings(BaseModel):\n    @model_validator(mode='before')\n    @classmethod\n    def check(cls, values):\n        raise SystemExit  # here", "Settings: SystemExit"),
+    "Settings with a key of the kernel": (
+        "from pydantic import BaseModel\nclass Settings(BaseModel):\n    enabled: int = 1",
+        "Settings: Settings.enabled: this key of the table is the kernel's",
+    ),
+    "a validator that raises": (
+        """
+from pydantic import BaseModel, model_validator
+class Settings(BaseModel):
+    @model_validator(mode="before")
+    @classmethod
+    def check(cls, values):
+        raise SystemExit  # here
+""",
+        "Settings: SystemExit",
+    ),
     "another thing in its place": ("sys.modules[__name__] = object()\nraise ValueError  # here", "import: ValueError"),
     "a thread of its own that dies": ("raise ImportError('x') from ValueError('y')  # here", "import: ImportError: x"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("text", "expected"), BAD_CODE.values(), ids=BAD_CODE.keys())
@@ -177,13 +250,24 @@ async def test_bad_code_breaks_the_plugin_and_names_the_line(folder: PluginFolde
     assert_good_is_unharmed(folder)
 
 
+async def test_a_misspelt_hook_is_told_with_the_nearest_name(folder: PluginFolder) -> None:
+    folder.write("bad", text_of("def on_evnet(event)", "pass"))
+
+    states = await folder.load()
+
+    assert states["bad"].reason.endswith('open_store, register_commands. Did you mean "on_event"?')
+
+
 RUBBISH: dict[str, tuple[str, str]] = {
     "a number": ("return 5", "register_jobs returned 5; expected a list of functions"),
     "a text": ("return 'work'", "register_jobs returned 'work'; expected"),
     "a function alone": ("return work", "register_jobs returned <function work"),
     "a generator": ("return (one for one in [work])", "register_jobs returned <generator"),
     "a coroutine": ("async def f(): ...\n    return f()", ""),
-    "a function that is no job": ("return [print]", "register_jobs: <built-in function print> is no job: expected a function decorated"),
+    "a function that is no job": (
+        "return [print]",
+        "register_jobs: <built-in function print> is no job: expected a function decorated",
+    ),
     "a class": ("return [int]", "register_jobs: <class 'int'> is no job"),
     "None in a list": ("return [None]", "register_jobs: None is no job"),
     "a list of lists": ("return [[work]]", "is no job"),
@@ -191,13 +275,28 @@ RUBBISH: dict[str, tuple[str, str]] = {
     "two jobs of one name": ("return [work, other]", 'two jobs are named "work": '),
     "two schedules of one name": ("return [twice]", 'two schedules are named "twice": '),
     "two schedules that clash": ("return [work, named]", 'two schedules are named "work": '),
-    "a job that cannot take a payload": ("return [by_place]", "register_jobs: by_place: the parameter 'x' can only be given by position"),
+    "a job that cannot take a payload": (
+        "return [by_place]",
+        "register_jobs: by_place: the parameter 'x' can only be given by position",
+    ),
     "a job with an annotation that is nothing": ("return [lost]", "register_jobs: lost: an annotation names 'Nowhere'"),
-    "a schedule whose job needs a payload": ("return [needs]", 'the schedule "needs": bad.needs: payload.city: is missing'),
-    "a payload that does not fit": ("return [wrong]", "the schedule \"wrong\": bad.wrong: payload.n: 'x'; expected a valid integer"),
-    "something whose repr raises": ("return type('Odd', (), {'__repr__': lambda self: 1 / 0})()", "register_jobs returned <Odd whose repr raises ZeroDivisionError>"),
-    "a list that cannot be gone through": ("return type('Odd', (list,), {'__iter__': lambda self: sys.exit()})([1])", "register_jobs: SystemExit"),
-}  # fmt: skip
+    "a schedule whose job needs a payload": (
+        "return [needs]",
+        'the schedule "needs": bad.needs: payload.city: is missing',
+    ),
+    "a payload that does not fit": (
+        "return [wrong]",
+        "the schedule \"wrong\": bad.wrong: payload.n: 'x'; expected a valid integer",
+    ),
+    "something whose repr raises": (
+        "return type('Odd', (), {'__repr__': lambda self: 1 / 0})()",
+        "register_jobs returned <Odd whose repr raises ZeroDivisionError>",
+    ),
+    "a list that cannot be gone through": (
+        "return type('Odd', (list,), {'__iter__': lambda self: sys.exit()})([1])",
+        "register_jobs: SystemExit",
+    ),
+}
 
 JOBS = """
 @every("1s")
@@ -230,7 +329,7 @@ async def test_a_bad_answer_of_register_jobs_breaks_the_plugin(folder: PluginFol
         assert states["bad"].state == "broken"
         assert expected in states["bad"].reason
         assert states["bad"].place.startswith(str(folder.path / "bad"))
-    assert states["bad"].jobs == states["bad"].schedules == ()
+    assert (states["bad"].jobs, states["bad"].schedules) == ((), ())
     assert_good_is_unharmed(folder)
 
 
@@ -286,7 +385,7 @@ async def test_stopping_keeps_within_its_time_whatever_hangs(folder: PluginFolde
 
     await folder.host.stop(None, within=0.3)
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5  # each of them may take 10
     assert sorted(plugin for plugin, _, _ in folder.broken) == ["bad", "bed", "bid"]
 
 
@@ -359,9 +458,11 @@ async def test_a_plugin_that_fails_as_a_listener_keeps_its_jobs_and_is_told_noth
     assert [listener.plugin for listener in folder.host.listeners()] == ["good"]
 
 
-async def test_telling_that_a_plugin_is_broken_may_fail_too(folder: PluginFolder, caplog: pytest.LogCaptureFixture) -> None:
+async def test_telling_that_a_plugin_is_broken_may_fail_too(
+    folder: PluginFolder, caplog: pytest.LogCaptureFixture
+) -> None:
     folder.write("bad", "raise ValueError")
-    folder.host._on_broken = lambda *_: 1 / 0  # type: ignore[assignment, return-value] # a listener with a fault
+    folder.host._on_broken = lambda *_: 1 / 0  # type: ignore[assignment] # a listener with a fault
 
     states = await folder.load()
 
@@ -426,7 +527,7 @@ async def test_a_plugin_that_forks_gets_no_second_kernel(folder: PluginFolder) -
 
     states = await folder.load()
     module = next(module for name, module in sys.modules.items() if name.endswith(".bad") and hasattr(module, "CHILD"))
-    _, status = os.waitpid(module.CHILD, 0)
+    _, status = await asyncio.to_thread(os.waitpid, module.CHILD, 0)
 
     assert states["bad"].state == "enabled"
     assert os.waitstatus_to_exitcode(status) == 70
@@ -506,7 +607,10 @@ async def test_a_good_plugin_works_among_all_the_bad_ones_at_once(
 ) -> None:
     caplog.set_level(logging.CRITICAL)
     folder.host = folder.new_host(limit_seconds=1.0)
-    texts = {f"raises{n}": HEAD + (template or "{}").format(RAISED["SystemExit"][0]) for n, (template, _) in enumerate(WHERE.values())}
+    texts = {
+        f"raises{n}": HEAD + (template or "{}").format(RAISED["SystemExit"][0])
+        for n, (template, _) in enumerate(WHERE.values())
+    }
     texts |= {f"code{n}": f"{HEAD}\n{text}\n" for n, (text, _) in enumerate(BAD_CODE.values())}
     texts |= {f"hangs{n}": HANGS[name] for n, name in enumerate(("import", "async start", "on_event"))}
     texts |= {"dup": GOOD, "Dup": GOOD, "bad-name": GOOD, "a": "requires = ['b']", "b": "requires = ['a']"}

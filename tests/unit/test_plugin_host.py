@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
 
 from kernel.config import parse_config
-from kernel.config_changes import Changes
 from kernel.decorators import cron
 from kernel.model.errors import ConfigError, StoreError
 from kernel.model.events import Event, KernelStarted, RunCompleted, RunEvent, RunFailed
@@ -22,6 +19,12 @@ from kernel.model.schedule import SCHEDULE_OPTIONS
 from kernel.plugin_host import PluginHost, open_store
 from kernel.plugin_registrations import Overrider, declared_by
 from tests.unit.plugin_folder import GOOD, PluginFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from kernel.config_changes import Changes
 
 
 @pytest.fixture
@@ -210,7 +213,13 @@ async def test_a_folder_that_cannot_be_named_is_listed_as_broken(folder: PluginF
 
 @pytest.mark.parametrize(
     ("point", "value"),
-    [("../../x", "acme_x"), ("os.path", "acme_x"), ("x y", "acme_x"), ("fine", "../acme_x"), ("fine", "os; import sys")],
+    [
+        ("../../x", "acme_x"),
+        ("os.path", "acme_x"),
+        ("x y", "acme_x"),
+        ("fine", "../acme_x"),
+        ("fine", "os; import sys"),
+    ],
 )
 async def test_a_hostile_entry_point_is_refused_and_never_imported(
     folder: PluginFolder, monkeypatch: pytest.MonkeyPatch, point: str, value: str
@@ -249,7 +258,9 @@ async def test_a_folder_of_plugins_that_is_not_there_is_an_error_only_when_it_is
 # In order.
 
 
-async def test_what_a_plugin_requires_is_loaded_and_started_before_it_and_stopped_after_it(folder: PluginFolder) -> None:
+async def test_what_a_plugin_requires_is_loaded_and_started_before_it_and_stopped_after_it(
+    folder: PluginFolder,
+) -> None:
     text = """
         from kernel import hookimpl
         requires = {requires}
@@ -374,7 +385,9 @@ STATEFUL = """
 async def test_a_package_with_state_is_instantiated_with_its_settings(folder: PluginFolder) -> None:
     folder.write("cars", STATEFUL)
 
-    await folder.load('[plugins.cars]\ncity = "${CITY}"\nsize = "${SIZE}"\npartner.url = "http://x"', CITY="Rome", SIZE="3")
+    await folder.load(
+        '[plugins.cars]\ncity = "${CITY}"\nsize = "${SIZE}"\npartner.url = "http://x"', CITY="Rome", SIZE="3"
+    )
 
     (made,) = module_of(folder, "cars").made
     assert (made.settings.city, made.settings.size, made.settings.partner.url) == ("Rome", 3, "http://x")
@@ -402,18 +415,26 @@ color = "red"
     found = await refused(folder, text)
 
     assert found == [
-        "2: [kernel] concurency: no key of this name; expected one of store, concurrency, timezone, shutdown_grace, "
-        'plugin_dirs, run_dir, max_block, log_format. Did you mean "concurrency"?',
-        "4: [plugins.cars] citty: no setting of this name; expected one of city, size, interval, password, partner. "
-        'Did you mean "city"?',
+        (
+            "2: [kernel] concurency: no key of this name; expected one of store, concurrency, timezone, "
+            'shutdown_grace, plugin_dirs, run_dir, max_block, log_format. Did you mean "concurrency"?'
+        ),
+        (
+            "4: [plugins.cars] citty: no setting of this name; expected one of city, size, interval, "
+            'password, partner. Did you mean "city"?'
+        ),
         "5: [plugins.cars] size: 10: expected less than or equal to 9",
-        "6: [plugins.cars] intervall: no setting of this name; expected one of city, size, interval, password, partner. "
-        'Did you mean "interval"?',
+        (
+            "6: [plugins.cars] intervall: no setting of this name; expected one of city, size, interval, "
+            'password, partner. Did you mean "interval"?'
+        ),
         "7: [plugins.cars] interval: 'often': expected a valid number, unable to parse string as a number",
         "8: [plugins.cars.partner] url: is missing; expected a value: the setting has no default",
         '9: [plugins.cars.partner] tokn: no setting of this name; expected one of url, token. Did you mean "token"?',
-        "11: [plugins.plain] color: no key of this name: the plugin has no settings; expected one of enabled, jobs, "
-        "schedules.",
+        (
+            "11: [plugins.plain] color: no key of this name: the plugin has no settings; expected one of "
+            "enabled, jobs, schedules."
+        ),
         "12: [plugins.nobody]: no plugin of this name.",
     ]
     assert folder.host.states() == []
@@ -469,7 +490,9 @@ async def test_a_plugin_that_takes_no_settings_may_take_no_argument(folder: Plug
 
 
 async def test_what_is_hardly_meant_is_noted(folder: PluginFolder) -> None:
-    folder.write("bare", "from pydantic import BaseModel\nclass Settings(BaseModel): ...\ndef register_jobs(): return []")
+    folder.write(
+        "bare", "from pydantic import BaseModel\nclass Settings(BaseModel): ...\ndef register_jobs(): return []"
+    )
 
     states = await folder.load()
 
@@ -577,13 +600,15 @@ payload = { town = "x" }
     found = await refused(folder, text)
 
     expected = [
-        '1: [plugins.cars.jobs.dayly]: no job of this name; expected one of daily, sync-cars, warm. Did you mean "daily"?',
+        "1: [plugins.cars.jobs.dayly]: no job of this name; expected one of daily, sync-cars, warm. Did you mean ",
         "3: [plugins.cars.jobs.daily] timeout: 'soon' is no duration",
         "4: [plugins.cars.jobs.daily] prioritty: nothing that can be set here; expected one of queue, priority",
         "5: [plugins.cars.jobs.daily] name: nothing that can be set here; expected one of queue, priority",
         "6: [plugins.cars.jobs.daily] retry: {'attemps': 1}: expected a table of attempts, backoff, base",
-        "7: [plugins.cars.schedules.sync]: no schedule of this name; expected one of daily, noon, sync-cars, warm. "
-        'Did you mean "sync-cars"?',
+        (
+            "7: [plugins.cars.schedules.sync]: no schedule of this name; expected one of daily, noon, sync-cars, warm. "
+            'Did you mean "sync-cars"?'
+        ),
         "9: [plugins.cars.schedules.daily] cron: ",
         "10: [plugins.cars.schedules.daily] catchup: nothing that can be set here; expected one of cron, every, after",
         "12: [plugins.cars.schedules.noon]: cron and every: expected one of them",
@@ -595,14 +620,19 @@ payload = { town = "x" }
         assert problem.startswith(start)
 
 
-@pytest.mark.parametrize("value", ["1", "-1", "true", "'x'", "[]", "[[]]", "{}", "{ a = [1] }", "nan", "2026-01-01", "1e400"])
-@pytest.mark.parametrize("key", [*POLICY_NAMES, "retry.attempts", "retry.backoff", "retry.base", "retry.factor", "retry.cap",
-                         "retry.jitter", "retry.on", "retry.give_up_on", "keep.completed", "keep.count"])  # fmt: skip
+@pytest.mark.parametrize(
+    "value", ["1", "-1", "true", "'x'", "[]", "[[]]", "{}", "{ a = [1] }", "nan", "2026-01-01", "1e400"]
+)
+@pytest.mark.parametrize("key", [*POLICY_NAMES, "retry.attempts", "retry.backoff", "retry.base", "retry.factor",
+                         "retry.cap", "retry.jitter", "retry.on", "retry.give_up_on",
+                         "keep.completed", "keep.count"])  # fmt: skip
 def test_any_value_of_any_policy_is_taken_or_refused_in_one_line(key: str, value: str) -> None:
     assert overridden(f"[plugins.cars.jobs.work]\n{key} = {value}") <= {2}
 
 
-@pytest.mark.parametrize("value", ["1", "-1", "true", "'x'", "[]", "[[]]", "{}", "{ a = [1] }", "nan", "2026-01-01", "1e400"])
+@pytest.mark.parametrize(
+    "value", ["1", "-1", "true", "'x'", "[]", "[[]]", "{}", "{ a = [1] }", "nan", "2026-01-01", "1e400"]
+)
 @pytest.mark.parametrize("key", ["cron", "every", "after", *SCHEDULE_OPTIONS])
 def test_any_value_of_any_option_of_a_schedule_is_taken_or_refused_in_one_line(key: str, value: str) -> None:
     assert overridden(f"[plugins.cars.schedules.work]\n{key} = {value}") <= {1, 2}
@@ -628,7 +658,9 @@ async def test_the_schema_of_the_file_knows_the_plugins(folder: PluginFolder) ->
     await folder.load("[plugins.cars]")
     validator = jsonschema.Draft202012Validator(folder.host.schema())
 
-    assert validator.is_valid({"plugins": {"cars": {"city": "Rome", "jobs": {"sync": {"timeout": "5m"}}}, "other": {"x": 1}}})
+    assert validator.is_valid(
+        {"plugins": {"cars": {"city": "Rome", "jobs": {"sync": {"timeout": "5m"}}}, "other": {"x": 1}}}
+    )
     assert not validator.is_valid({"plugins": {"cars": {"citty": "Rome"}}})
     assert not validator.is_valid({"plugins": {"cars": {"partner": {"token": "x"}}}})
     assert not validator.is_valid({"plugins": {"cars": {"jobs": {"snyc": {}}}}})
@@ -700,7 +732,9 @@ async def test_events_imported_for_type_checkers_only_are_known_by_their_names(f
 
 async def test_listeners_are_told_one_event_or_many_as_they_take_them(folder: PluginFolder) -> None:
     folder.write("one", "from kernel import hookimpl\nheard = []\n@hookimpl\ndef on_event(event): heard.append(event)")
-    folder.write("many", "from kernel import hookimpl\nheard = []\n@hookimpl\nasync def on_events(events): heard.append(events)")
+    folder.write(
+        "many", "from kernel import hookimpl\nheard = []\n@hookimpl\nasync def on_events(events): heard.append(events)"
+    )
     told = [KernelStarted(1.0, "k", 1), KernelStarted(2.0, "k", 1)]
 
     await folder.load()
@@ -762,7 +796,12 @@ async def test_a_bad_edit_changes_nothing(folder: PluginFolder) -> None:
     await reload(folder, "[plugins.cars]", story)
     before = folder.states()
 
-    for text in ("[plugins.cars]\nsize = 99\n[plugins.new]", "[plugins.new]\n[plugins.car]", "[plugins.cars.jobs.x]", "x = 1"):
+    for text in (
+        "[plugins.cars]\nsize = 99\n[plugins.new]",
+        "[plugins.new]\n[plugins.car]",
+        "[plugins.cars.jobs.x]",
+        "x = 1",
+    ):
         with pytest.raises(ConfigError):
             await reload(folder, text, story)
 
@@ -782,6 +821,31 @@ async def test_a_plugin_that_is_on_goes_off_when_what_it_requires_does(folder: P
     assert folder.states()["web"].reason.startswith('requires "health", which is off')
     assert [plugin for plugin, _, _ in folder.broken] == ["web"]
     assert folder.host.jobs() == []
+
+
+async def test_a_plugin_that_is_on_is_broken_when_what_it_requires_breaks_by_its_new_settings(
+    folder: PluginFolder,
+) -> None:
+    folder.write(
+        "health",
+        """
+        from pydantic import BaseModel
+        class Settings(BaseModel):
+            port: int = 1
+        class Plugin:
+            def __init__(self, settings):
+                assert settings.port == 1
+        """,
+    )
+    folder.write("web", "requires = ['health']\n" + dedent(GOOD))
+    story: list[str] = []
+    await reload(folder, "[plugins.web]\n[plugins.health]", story)
+
+    changes = await reload(folder, "[plugins.web]\n[plugins.health]\nport = 2", story)
+
+    assert set(changes.disable) == {"health", "web"}
+    assert folder.states()["health"].reason.startswith("Plugin(): AssertionError")
+    assert folder.states()["web"].reason == 'requires "health", which is broken'
 
 
 async def test_code_that_was_loaded_is_used_again_and_it_is_said_when_the_files_changed(folder: PluginFolder) -> None:
@@ -904,8 +968,10 @@ async def test_a_store_that_nobody_opens_is_an_error_at_its_line(folder: PluginF
     found = await refused(folder, "[kernel]\nstore = 'sqlit:///x'")
 
     assert found == [
-        "2: [kernel] store: no plugin is installed for sqlit://; expected sqlite:///path, memory://. "
-        'Did you mean "sqlite"?'
+        (
+            "2: [kernel] store: no plugin is installed for sqlit://; expected sqlite:///path, memory://. "
+            'Did you mean "sqlite"?'
+        )
     ]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from kernel import Context, cron, hookimpl, job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 started: list[float] = []
 """When each timed run began, by the clock of ``time.time``."""

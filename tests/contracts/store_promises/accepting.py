@@ -39,6 +39,17 @@ class Accepting:
 
         assert await see(store, given.id) == as_run(given)
 
+    async def test_texts_of_any_length_and_script_come_back_unchanged(self, store: Store) -> None:
+        payload = '{"a":"' + "x" * 65_000 + '","b":"äß 漢字 🚗 \\u0000 \\ud800"}'
+        given = new(1, payload=payload, unique="schlüssel 🔑 'x' \"y\"", tags=("müll", "", "a b"))
+
+        claimed = await claim_one(store, given)
+        await store.finish([change(claimed, result=payload, notes='["ä 🚗"]')])
+
+        run = await see(store, id_of(1))
+        assert (claimed.payload, claimed.extra) == (payload, given.extra)
+        assert (run.payload_text, run.result_text, run.notes_text) == (payload, payload, '["ä 🚗"]')
+
     async def test_a_plain_run_comes_back_without_extra(self, store: Store) -> None:
         given = new(1)
 

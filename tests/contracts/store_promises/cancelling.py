@@ -91,6 +91,13 @@ class Cancelling:
 
         assert [one.id for one in answer] == [id_of(3), id_of(1), id_of(2)]
 
+    async def test_an_id_that_is_given_twice_is_told_once(self, store: Store) -> None:
+        await store.enqueue([new(1)], NO_LIMIT)
+
+        answer = await store.cancel([id_of(1), id_of(1)], "", NOW)
+
+        assert [(one.before, one.after) for one in answer] == [("queued", "cancelled")]
+
     async def test_cancel_of_nothing_does_nothing(self, store: Store) -> None:
         assert await store.cancel([], "", NOW) == []
 

@@ -159,6 +159,21 @@ class Finishing:
         assert answer == [True, False]
         assert await state_of(store, 1) == ["completed"]
 
+    @pytest.mark.parametrize("state", ["completed", "failed", "queued"])
+    @pytest.mark.parametrize("stale_first", [True, False])
+    async def test_a_stale_change_beside_the_current_one_of_the_same_run_does_not_displace_it(
+        self, store: Store, state: str, *, stale_first: bool
+    ) -> None:
+        old = await claim_one(store, new(1))
+        await store.finish([change(old, "queued")])
+        [newer] = await claim(store)
+        changes = {False: change(old, "failed"), True: change(newer, state)}
+
+        answer = await store.finish([changes[not stale_first], changes[stale_first]])
+
+        assert answer == [not stale_first, stale_first]
+        assert await state_of(store, 1) == [state]
+
     async def test_an_older_claims_outcome_does_not_overwrite_a_newer_attempt(self, store: Store) -> None:
         old = await claim_one(store, new(1))
         await store.finish([change(old, "queued")])

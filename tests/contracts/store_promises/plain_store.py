@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from kernel.contracts.store import Claim, Look, Looked, QueueRow, Unfinished
-from kernel.model.run import FINAL, WAITING, Change, NewRun, Run, as_run, urgency_of
+from kernel.model.run import FINAL, WAITING, Change, NewRun, Run, RunExtra, as_run, urgency_of
 
 Decide = Callable[[Look, Sequence[Unfinished]], Looked]
 
@@ -74,9 +74,10 @@ class PlainStore:
         answer = []
         for run in [self.runs[run_id] for run_id in ids if run_id in self.runs]:
             if run.state in {"failed", "cancelled", "expired"} and self._holder(run) is None:
+                extra = run.extra and run.extra._replace(expires=None)
                 self._put(
                     run, state="queued", due=now, urgency=urgency_of(now, run.priority), failures=0, finished=None,
-                    reason=None, cancel_reason=None, extra=run.extra and run.extra._replace(expires=None),
+                    reason=None, cancel_reason=None, extra=None if extra == RunExtra() else extra,
                 )  # fmt: skip
             answer.append((run.id, run.state, self.runs[run.id].state))
         return answer

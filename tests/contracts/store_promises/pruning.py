@@ -183,6 +183,12 @@ class Pruning:
 
         assert await store.ticks("nightly", NOW, NOW + 60, 10) == [kept]
 
+    async def test_what_went_is_told_as_one_number_for_runs_and_ticks(self, store: Store) -> None:
+        await _write(store, 3)
+        await ended(store, new(1))
+
+        assert await store.prune({}, NONE, NOW + 9, NOW + 9, 100) == 4
+
     async def test_no_more_ticks_go_in_one_call_than_limit(self, store: Store) -> None:
         await _write(store, 5)
 

@@ -118,6 +118,14 @@ class Retrying:
 
         assert [one.id for one in answer] == [id_of(2), id_of(1)]
 
+    async def test_an_id_that_is_given_twice_is_told_once_and_retried_once(self, store: Store) -> None:
+        await ended(store, new(1), "failed")
+
+        answer = await store.retry([id_of(1), id_of(1)], NOW)
+
+        assert [(one.before, one.after) for one in answer] == [("failed", "queued")]
+        assert numbers(await claim(store)) == [1]
+
     async def test_a_retried_run_takes_its_unique_key_again(self, store: Store) -> None:
         await ended(store, new(1, unique="car-42"), "failed")
 

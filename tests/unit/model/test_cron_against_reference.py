@@ -26,6 +26,10 @@ DAY = 86_400
 
 FIXED = ("0-59/10 0-23 * * *", "45 0-59/30 0-23/2 * * *", "0 0 1-31/2 * *")
 FOLLOWING = ("*/10 * * * *", "30 */2 * * *", "*/30 */20 2-3,22-23 * * *")
+DAYS = (
+    *("0 0 L * *", "0 0 LW * *", "0 0 1,LW,L */5 *", "0 0 * * 5L", "0 0 * * 0#5,7L", "0 0 29 2 *", "0 0 13 * FRI"),
+    *("0 0 */2 * MON", "0 0 1-7 * */3", "0 0 LW * 1#1", "0 0 L * */2", "0 0 31 1-12/2 5-7", "0 0 29-31 2,4 0L"),
+)
 
 
 class Change(NamedTuple):
@@ -156,6 +160,15 @@ def test_at_every_change_of_clocks_from_2000_to_2037_it_is_due_as_the_reference_
         for start in starts_around(change):
             ticks = expression.ticks_between(start, until, ZoneInfo(name))
             assert list(islice(ticks, len(due) + 1)) == [tick for tick in due if tick > start], (name, start)
+
+
+@pytest.mark.parametrize("text", DAYS)
+def test_each_day_from_2000_to_2037_fits_as_the_reference_says(text: str) -> None:
+    expression = CronExpression.parse(text)
+
+    found = compare(expression, "UTC", FIRST - 1, LAST)
+
+    assert found
 
 
 def starts_around(change: Change) -> tuple[float, ...]:

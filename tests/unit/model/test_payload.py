@@ -23,12 +23,22 @@ LARGEST = 2**10_000 - 1
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-LARGEST, LARGEST) | st.floats(allow_nan=False, allow_infinity=False) | text,
+    st.none()
+    | st.booleans()
+    | st.integers(-LARGEST, LARGEST)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | text,
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(text, inner, max_size=5),
     max_leaves=20,
 )
 any_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(max_size=5) | st.datetimes(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.binary(max_size=5)
+    | st.datetimes(),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.tuples(inner, inner)
@@ -83,7 +93,9 @@ def alike(one: Any, other: Any) -> bool:
         return list(one) == list(other) and all(alike(one[key], other[key]) for key in one)
     if isinstance(one, list):
         return len(one) == len(other) and all(map(alike, one, other))
-    return bool(one == other) and math.copysign(1, one) == math.copysign(1, other) if type(one) is float else one == other
+    return (
+        bool(one == other) and math.copysign(1, one) == math.copysign(1, other) if type(one) is float else one == other
+    )
 
 
 def nested(levels: int, *, objects: bool = False) -> Any:

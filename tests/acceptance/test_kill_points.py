@@ -1,0 +1,74 @@
+"""kill -9 on either side of every write of the kernel to its store."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance.rig.evidence import Evidence
+from tests.acceptance.rig.kill_points import CHANGING, READING, kill_points
+from tests.acceptance.rig.life import FINISHED, Order, write_config
+from tests.acceptance.rig.nursery import Nursery
+from tests.acceptance.rig.trap import SPOTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from tests.acceptance.rig.kill_points import Point
+    from tests.acceptance.rig.trap import Spot
+
+SEED = int(os.environ.get("MAINSPRING_SEED", "1"))
+POINTS = kill_points()
+FILES = sorted({point.file for point in POINTS})
+OFTEN = {"enqueue", "look", "claim", "finish"}
+"""What a kernel does all the time: killed at one of the first twenty."""
+MOST_SECONDS = 3.0
+_KILLED = -9
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as nursery:
+        yield nursery
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_kill_before_or_after_a_write_loses_and_doubles_nothing(file: str, nursery: Nursery, tmp_path: Path) -> None:
+    chance = random.Random(f"{SEED} {file}")
+    deaths = []
+    for point in POINTS:
+        if point.file == file:
+            spots = spots_of(point)
+            half = len(spots) // 2
+            deaths += [(point, chance.choice(spots[:half])), (point, chance.choice(spots[half:]))]
+
+    die_and_come_back(nursery, tmp_path, deaths, chance)
+
+
+def spots_of(point: Point) -> tuple[Spot, ...]:
+    """The first half of them lie before the write, the second after it."""
+    return ("before", "after") if point.call == "close" else SPOTS  # closing commits nothing
+
+
+def die_and_come_back(
+    nursery: Nursery, folder: Path, deaths: Sequence[tuple[Point, Spot]], chance: random.Random
+) -> None:
+    """A store and its kernels, each killed at one point, all but the last; after each life all must be well."""
+    write_config(folder)
+    evidence = Evidence(folder / "store.db", folder / "journal", folder / "words")
+    wrong = []
+    for life, (point, spot) in enumerate(deaths):
+        nth = chance.randint(1, 20) if point.call in OFTEN else 1
+        ended = nursery.bear(Order(folder, life, chance.randrange(2**32), point, spot, nth))
+        assert ended.status == _KILLED, f"{point} was not reached: status {ended.status}\n{ended.log[-4000:]}"
+        wrong += [f"{text} (killed {spot} {point}, nth {nth})" for text in evidence.taken(life, ended.born_at)]
+    ended = nursery.bear(Order(folder, len(deaths), 0))
+    wrong += evidence.taken(len(deaths), ended.born_at)
+    assert not wrong, "\n".join(wrong)
+    assert ended.status == FINISHED, "\n".join([*evidence.unfinished(), ended.log[-4000:]])
+    assert max(evidence.recoveries) < MOST_SECONDS
+    print("RECOVERIES", max(evidence.recoveries), len(deaths), evidence.accepted)
