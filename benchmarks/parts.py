@@ -112,16 +112,16 @@ async def callers(kernel: Kernel, count: int) -> dict[str, Any]:
 
 async def latency(kernel: Kernel, count: int) -> dict[str, Any]:
     """One enqueue at a time into an idle kernel: from the call to the first line of the job."""
-    started = sys.modules[kernel.catalog.jobs[TIMED].function.__module__].started
-    started.clear()
+    plugin = sys.modules[kernel.catalog.jobs[TIMED].function.__module__]
+    plugin.started.clear()
     waits = []
     for number in range(count):
         await asyncio.sleep(0.005)
+        plugin.has_started.clear()
         called = time.time()
         await kernel.enqueue(TIMED, bare.PAYLOAD)
-        while len(started) <= number:
-            await asyncio.sleep(0)
-        waits.append(started[number] - called)
+        await plugin.has_started.wait()
+        waits.append(plugin.started[number] - called)
     return percentiles("latency_ms", waits)
 
 

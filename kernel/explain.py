@@ -43,20 +43,7 @@ class Explainer:
         if run.state == RunState.RUNNING:
             return await self._running(run)
         now = self._clock.now()
-        held_back = await self._held_back(run, jobs, now)
-        if held_back is not None:
-            return held_back
-        match run.state:
-            case RunState.SCHEDULED if run.due > now:
-                return "delayed until", f"delayed until {iso(run.due)}, in {words(run.due - now)}", run.due
-            case RunState.RETRYING if run.due > now:
-                error = run.error
-                why = f" after {error.type}: {error.message}" if error else ""
-                return "retry at", f"attempt {run.attempt} failed{why}; the next one begins at {iso(run.due)}", run.due
-            case RunState.BLOCKED:
-                return "blocked", f"waits until earlier runs of the schedule {run.schedule} have ended", None
-            case _:
-                return await self._limited(run, jobs)
+        return _not_due(run, now) or await self._held_back(run, jobs, now) or await self._limited(run, jobs)
 
     async def _running(self, run: Run) -> Reason:
         alive = {row.id: row for row in await self._store.kernels()}
@@ -168,6 +155,17 @@ def _end_of(run: Run) -> Reason:
             return "cancelled", f"{_ended(run, 'was cancelled')}: {run.reason or 'no reason was given'}", None
         case _:
             return "expired", f"it had not begun by {iso(run.extra.expires) if run.extra else 'its limit'}", None
+
+
+def _not_due(run: Run, now: float) -> Reason | None:
+    if run.state == RunState.BLOCKED:
+        return "blocked", f"waits until earlier runs of the schedule {run.schedule} have ended", None
+    if run.due <= now:
+        return None
+    if run.state == RunState.RETRYING:
+        why = f" after {run.error.type}: {run.error.message}" if run.error else ""
+        return "retry at", f"attempt {run.attempt} failed{why}; the next one begins at {iso(run.due)}", run.due
+    return "delayed until", f"delayed until {iso(run.due)}, in {words(run.due - now)}", run.due
 
 
 def _ended(run: Run, verb: str) -> str:

@@ -48,6 +48,10 @@ class Catalog:
             raise RequestError(f"{name} takes no runs: {self._off[name]}")
         raise UnknownNameError("job", name, self._jobs)
 
+    def why_off(self, name: str) -> str | None:
+        """Why a job that was here takes no runs now; None when it is here, or never was."""
+        return self._off.get(name)
+
     def queue(self, name: str) -> Queue:
         return self._queues.get(name) or Queue(name)
 

@@ -128,11 +128,13 @@ class Claimer:
             self._recorder.finish(Finished(settle(run, NotBegun(reason), _NO_RETRY, now, 0.0), run, 0.0))
         return len(taken)
 
-    def cancel(self, run_id: str, reason: str) -> None:
-        """Ends a run that is claimed and has not begun."""
+    def cancel(self, run_id: str, reason: str) -> bool:
+        """Ends a run that is claimed and has not begun; False when it is not here."""
         now = self._clock.now()
-        for run in self._ready.take(lambda one: one.id == run_id):
+        taken = self._ready.take(lambda one: one.id == run_id)
+        for run in taken:
             self._recorder.finish(Finished(settle(run, Cancelled(reason), _NO_RETRY, now, 0.0), run, 0.0))
+        return bool(taken)
 
     async def _loop(self) -> None:
         wait = 0.1

@@ -7,10 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from kernel.contracts.clock import sleep
-from kernel.flow.catalog import Catalog
 from kernel.flow.claimer import Claimer
-from kernel.flow.context import Context
-from kernel.flow.event_bus import EventBus
 from kernel.flow.intake import Intake
 from kernel.flow.pruner import Pruner
 from kernel.flow.ready_queue import Limits, ReadyQueue
@@ -28,6 +25,9 @@ if TYPE_CHECKING:
 
     from kernel.contracts.clock import Clock
     from kernel.contracts.store import Store
+    from kernel.flow.catalog import Catalog
+    from kernel.flow.context import Context
+    from kernel.flow.event_bus import EventBus
     from kernel.model.run import Run
     from kernel.model.schedule import Schedule
 
@@ -125,11 +125,15 @@ class Engine:
     # Life
 
     async def start(self, schedules: Sequence[Schedule], known_plugins: Iterable[str]) -> None:
-        await self.watch.start()
-        await self.claimer.start()
-        await self.scheduler.start(schedules, known_plugins)
-        await self.scheduler.recover_finish_anchors()
-        await self._pruner.start()
+        """Takes up the work; when that fails, what was started is stopped again."""
+        try:
+            await self.watch.start()
+            await self.claimer.start()
+            await self.scheduler.start(schedules, known_plugins)
+            await self._pruner.start()
+        except BaseException:
+            await self.stop(0.0)
+            raise
 
     def hurry(self, reason: str) -> None:
         """Cancels what still runs instead of waiting for it: the second signal, or the end of the grace."""
@@ -154,6 +158,7 @@ class Engine:
         await self.pool.close()
         self._threads.close()
         await self._write_what_is_left()
+        await self.scheduler.finish_reanchoring()
         return is_drained and not self.pool.stuck
 
     async def drain_plugin(self, plugin: str, grace_seconds: float) -> None:
@@ -190,7 +195,8 @@ class Engine:
             async with asyncio.timeout(10.0):
                 await self.recorder.drain()
         except TimeoutError:
-            log.exception("%d outcomes could not be written; their runs will be run again", self.recorder.unwritten)
+            log.error("%d outcomes could not be written; their runs will be run again", self.recorder.unwritten)  # noqa: TRY400 - that it took too long is all there is to say
+            await self.recorder.give_up()
 
     async def _quietly(self, stopping: Any) -> None:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import math
 from typing import TYPE_CHECKING
 
 from kernel.contracts.store import Look, Looked, RunQuery, Unfinished
@@ -16,7 +17,7 @@ from kernel.flow.timers import Alarm
 from kernel.model.errors import ConfigError, StoreError, UnknownNameError
 from kernel.model.events import ScheduleAdded, SchedulePaused, ScheduleRemoved, ScheduleResumed
 from kernel.model.overlap import judge
-from kernel.model.run import NewRun, RunExtra, RunState, urgency_of
+from kernel.model.run import WAITING, NewRun, RunExtra, RunState, urgency_of
 from kernel.model.schedule import NOT_LATE_SECONDS, Plan, Result, Schedule, ScheduleRow, Tick, Timing, jitter_of, plan
 
 if TYPE_CHECKING:
@@ -33,17 +34,23 @@ log = logging.getLogger(__name__)
 
 _LONG_LOOK_SECONDS = 3600.0
 _AHEAD_SECONDS = 3 * 3600.0
+_EVERY_AHEAD_SECONDS = 5.0
 _PAUSED_LOOK_SECONDS = 60.0
+_STEP_SECONDS = 0.5
+_AT_ONE_MOMENT_SECONDS = 0.1
+_UNFINISHED = sorted({*WAITING, RunState.RUNNING})
 _LOOKS_AT_ONCE = 250
 
 
 class Entry:
     """One schedule as it stands in this kernel."""
 
-    __slots__ = ("following", "next_at", "row", "schedule", "serial", "timing")
+    __slots__ = ("following", "next_at", "off", "row", "schedule", "serial", "timing")
 
     def __init__(self, row: ScheduleRow) -> None:
         self.serial = 0
+        self.off: tuple[Result, str] | None = None
+        """Why ticks since the last look do not run, if so; they go by what held then, whatever has come since."""
         self.take(row)
 
     def take(self, row: ScheduleRow) -> None:
@@ -75,6 +82,11 @@ class Entry:
     def is_paused(self) -> bool:
         return self.schedule.paused if self.row.paused is None else self.row.paused
 
+    @property
+    def waits_for_finish(self) -> bool:
+        """Whether the next tick is known only when the run of the last one has ended."""
+        return self.schedule.anchor == "finish" and self.row.anchor <= self.row.looked_until
+
 
 class Scheduler:
     """Holds every schedule of the store, and looks at those that are due."""
@@ -105,24 +117,30 @@ class Scheduler:
         self._woken = asyncio.Event()
         self._alarm = Alarm(self._woken.set, clock)
         self._task: asyncio.Task[None] | None = None
+        self._has_stopped = False
         self._reanchoring: set[asyncio.Task[None]] = set()
         self._last_look_at = clock.elapsed()
+        self._offset = self._offset_now()
+        self._step = 0.0
 
     # Life
 
     async def start(self, declared: Sequence[Schedule], known_plugins: Iterable[str]) -> None:
         """Takes the store's rows, settles what was due while no kernel ran, then takes what the plugins declare."""
-        for row in await self._store.schedules():
-            self._put(row)
-        await self.look()
-        known = set(known_plugins)
-        gone = [
-            entry.row.name
-            for entry in self._entries.values()
-            if not entry.row.dynamic and entry.schedule.plugin not in known
-        ]
-        await self._forget(gone)
-        by_plugin: dict[str, list[Schedule]] = {}
+        async with self._looking:
+            for row in await self._store.schedules():
+                self._put(row)
+            await self._bring_back()
+            await self._settle(list(self._entries.values()))
+            known = set(known_plugins)
+            gone = [
+                entry.row.name
+                for entry in self._entries.values()
+                if not entry.row.dynamic and entry.schedule.plugin not in known
+            ]
+            await self._forget(gone)
+        # A plugin that is on and declares nothing any more is here too, so that its schedules stop.
+        by_plugin: dict[str, list[Schedule]] = {job.plugin: [] for job in self._catalog.jobs.values()}
         for schedule in declared:
             by_plugin.setdefault(schedule.plugin or "", []).append(schedule)
         for plugin, schedules in by_plugin.items():
@@ -130,17 +148,30 @@ class Scheduler:
         self._task = asyncio.create_task(self._loop(), name="mainspring:scheduler")
 
     async def stop(self) -> None:
-        """No more looks; one under way is awaited."""
-        self._alarm.stop()
+        """No more looks; one under way is awaited. What does not run is looked at last, for it goes by what holds now."""
+        self._has_stopped = True
+        self._alarm.arm(None)
         if self._task is not None:
             task, self._task = self._task, None
             self._woken.set()
-            await asyncio.wait({task, *self._reanchoring})
+            await asyncio.wait({task})
+        async with self._looking:
+            await self._settle([entry for entry in self._entries.values() if entry.off is not None])
+        await self.finish_reanchoring()
+
+    async def finish_reanchoring(self) -> None:
+        """Waits until the end of every run that was told here is written."""
+        while self._reanchoring:
+            await asyncio.wait(self._reanchoring)
 
     async def declare(self, plugin: str, schedules: Sequence[Schedule]) -> None:
-        """What ``plugin`` declares now holds: new ones begin now, changed ones too, and what it no longer declares stops."""
-        await self.look(plugin=plugin)
-        now = self._clock.now()
+        """Now holds what ``plugin`` declares: new and changed schedules begin now, those it no longer declares stop."""
+        async with self._looking:
+            now = await self._settle([entry for entry in self._entries.values() if entry.schedule.plugin == plugin])
+            await self._declare(plugin, schedules, now)  # not a later one: no tick may fall in between
+            self._arm()
+
+    async def _declare(self, plugin: str, schedules: Sequence[Schedule], now: float) -> None:
         names = {schedule.name for schedule in schedules}
         for schedule in schedules:
             entry = self._entries.get(schedule.name)
@@ -162,8 +193,7 @@ class Scheduler:
                 if not entry.row.dynamic and entry.schedule.plugin == plugin and entry.row.name not in names
             ]
         )
-        await self._start_after([self._entries[name] for name in sorted(names)], now)
-        self._arm()
+        await self._start_after([self._entries[name] for name in sorted(names) if name in self._entries], now)
 
     def _row_for(self, schedule: Schedule, now: float) -> ScheduleRow:
         text = schedule.as_text()
@@ -203,12 +233,12 @@ class Scheduler:
             return
         plans = {}
         for entry in fresh:
-            self._started_after.add(entry.row.name)
             tick = now + entry.schedule.interval
             off = self._off(entry)
             lines = () if off is None else (Tick(entry.row.name, tick, tick, 1, *off),)
             plans[entry.row.name] = Plan((tick,) if off is None else (), 0, lines, caught_up=False)
         await self._write_looks(fresh, plans, now)
+        self._started_after.update(plans)
 
     # Looking
 
@@ -224,29 +254,44 @@ class Scheduler:
                 wait = 0.1
             except StoreError as error:
                 self._recorder.trouble(error)
-                self._alarm.arm(self._clock.now() + wait)
-                wait = min(wait * 2, 5.0)
+                wait = self._try_again_in(wait)
             except Exception:
                 log.exception("looking at the schedules failed; it is tried again")
-                self._alarm.arm(self._clock.now() + wait)
-                wait = min(wait * 2, 5.0)
+                wait = self._try_again_in(wait)
+
+    def _try_again_in(self, wait: float) -> float:
+        """After a failure; the next wait."""
+        if not self._has_stopped:
+            self._alarm.arm(self._clock.now() + wait)
+        return min(wait * 2, 5.0)
 
     async def look(self, *, plugin: str | None = None) -> None:
         """Settles every tick that is due by now; of one plugin's schedules only, when it is given."""
         async with self._looking:
-            now = self._clock.now()
+            await self._follow_clock()
             if plugin is None:
-                due = self._pop_due(now)
+                due = self._pop_due(self._clock.now())
             else:
                 due = [entry for entry in self._entries.values() if entry.schedule.plugin == plugin]
-            if due:
-                try:
-                    await self._look_at(due, now)
-                finally:
-                    for entry in due:
-                        self._push(entry)
+            await self._settle(due)
             self._last_look_at = self._clock.elapsed()
             self._arm()
+
+    async def _settle(self, due: list[Entry]) -> float:
+        """Looks at these, due or not, and puts them where they belong next; until which instant they are settled.
+
+        Under the lock, as all that looks or writes.
+        """
+        now = self._clock.now()
+        try:
+            waiting = [entry for entry in due if entry.waits_for_finish]
+            await self._look_at(due, now)
+            for entry in waiting:
+                await self._see_whether_finished(entry)
+        finally:
+            for entry in due:
+                self._push(entry)
+        return now
 
     @property
     def seconds_since_look(self) -> float:
@@ -259,13 +304,13 @@ class Scheduler:
 
     async def _look_at(self, due: list[Entry], now: float) -> None:
         due = [entry for entry in due if entry.schedule.kind != "after"]
-        looks = [(entry, self._off(entry)) for entry in due]
+        looks = [(entry, entry.off or self._off(entry)) for entry in due]
 
         def make_plans() -> dict[str, Plan]:
             plans = {entry.row.name: entry.plan(now, off) for entry, off in looks}
             return {name: found for name, found in plans.items() if found.runs or found.ticks}
 
-        if any(entry.following is None or entry.following < now - _LONG_LOOK_SECONDS for entry in due):
+        if any(entry.following is not None and entry.following < now - _LONG_LOOK_SECONDS for entry in due):
             plans = await asyncio.to_thread(make_plans)  # many ticks to count: not on the loop
         else:
             plans = make_plans()
@@ -275,6 +320,9 @@ class Scheduler:
             await self._write_looks(looked[at : at + _LOOKS_AT_ONCE], plans, now)
 
     async def _write_looks(self, entries: list[Entry], plans: dict[str, Plan], now: float) -> None:
+        for entry in entries:
+            if entry.schedule.job not in self._catalog.jobs:  # since it was planned
+                plans[entry.row.name] = self._without_runs(entry, plans[entry.row.name])
         runs = {entry.row.name: self._runs_of(entry, plans[entry.row.name], now) for entry in entries}
         schedules = {entry.row.name: entry.schedule for entry in entries}
 
@@ -298,12 +346,18 @@ class Scheduler:
             for entry in lost:
                 if entry.row.name in rows:
                     entry.take(rows[entry.row.name])
+                else:
+                    self._drop(entry)
+
+    def _without_runs(self, entry: Entry, found: Plan) -> Plan:
+        name, why = entry.row.name, self._why_unknown_job(entry.schedule)
+        lines = (Tick(name, tick, tick, 1, "disabled", why) for tick in found.runs)
+        return Plan((), 0, (*found.ticks, *lines), caught_up=False)
 
     def _runs_of(self, entry: Entry, found: Plan, now: float) -> list[NewRun]:
-        schedule = entry.schedule
-        job = self._catalog.jobs.get(schedule.job)
-        if job is None:
+        if not found.runs:
             return []
+        schedule, job = entry.schedule, self._catalog.job(entry.schedule.job)
         runs = []
         for tick in found.runs:
             policies = job.policies
@@ -323,32 +377,50 @@ class Scheduler:
 
     def _off(self, entry: Entry) -> tuple[Result, str] | None:
         if entry.schedule.job not in self._catalog.jobs:
-            return "disabled", self._why_unknown(entry.schedule)
+            return "disabled", self._why_unknown_job(entry.schedule)
         if entry.row.paused:
             return "paused", "paused by hand"
         return ("paused", "paused by its definition") if entry.is_paused else None
 
+    def _why_unknown_job(self, schedule: Schedule) -> str:
+        return self._catalog.why_off(schedule.job) or self._why_unknown(schedule)
+
     # The order of what is due
 
-    def _put(self, row: ScheduleRow) -> Entry:
+    def _put(self, row: ScheduleRow) -> None:
         entry = self._entries.get(row.name)
-        if entry is None:
-            entry = self._entries[row.name] = Entry(row)
+        try:
+            if entry is None:
+                entry = Entry(row)
+            else:
+                entry.take(row)
+            self._push(entry)
+        except (ConfigError, TypeError, ValueError) as error:
+            # Written by hand, by another version, or for a time zone that is no more: the others go on.
+            log.error("the schedule %s is left out, for its definition cannot be used: %s", row.name, error)  # noqa: TRY400 - the message says it all
+            if entry is not None:
+                self._drop(entry)
         else:
-            entry.take(row)
-        self._push(entry)
-        return entry
+            self._entries[row.name] = entry
+
+    def _drop(self, entry: Entry) -> None:
+        self._entries.pop(entry.row.name, None)
+        entry.serial = -1
 
     def _push(self, entry: Entry) -> None:
         if entry.serial == -1:
             return
         self._serials += 1
         entry.serial = self._serials
+        entry.off = self._off(entry)
         look_at = entry.find_next()
+        if look_at is None and entry.waits_for_finish:
+            # Its end is told, but for one that came by another kernel, by hand, or by expiring: asked for now and then.
+            look_at = self._clock.now() + min(max(entry.schedule.interval, 1.0), 60.0)
+        elif look_at is not None and entry.off is not None:
+            # Nothing is to be run: many ticks go into one line, a minute at a time.
+            look_at = max(look_at, self._clock.now() + _PAUSED_LOOK_SECONDS)
         if look_at is not None:
-            if self._off(entry) is not None:
-                # Nothing is to be run: many ticks go into one line, a minute at a time.
-                look_at = max(look_at, self._clock.now() + _PAUSED_LOOK_SECONDS)
             heapq.heappush(self._heap, (look_at, entry.serial, entry.row.name))
 
     def _pop_due(self, now: float) -> list[Entry]:
@@ -361,6 +433,8 @@ class Scheduler:
         return due
 
     def _arm(self) -> None:
+        if self._has_stopped:
+            return
         while self._heap:
             at, serial, name = self._heap[0]
             entry = self._entries.get(name)
@@ -372,60 +446,120 @@ class Scheduler:
 
     # Time that does not flow
 
-    async def clock_stepped(self, seconds: float) -> None:
-        """Elapsed time goes on: ``every`` keeps its rhythm. Cron follows the wall clock, and runs no instant twice."""
+    async def heed_clock(self) -> float:
+        """Takes a step of the wall clock into account; by how many seconds it was set since this was last asked."""
+        async with self._looking:
+            await self._follow_clock()
+        step, self._step = self._step, 0.0
+        return step
+
+    async def _follow_clock(self) -> None:
+        """Before every look, for a look by a clock that was set an hour ahead would leave nothing for that hour.
+
+        Elapsed time goes on: ``every`` keeps its rhythm. Cron follows the wall clock, and runs no instant twice.
+        """
+        offset = self._offset_now()
+        step = offset - self._offset
+        if abs(step) > _STEP_SECONDS:
+            moved = [
+                row._replace(anchor=row.anchor + step, looked_until=row.looked_until + step)
+                for row in (entry.row for entry in self._entries.values() if entry.schedule.kind == "every")
+            ]
+            await self._take_clock_stepped(moved + self._far_ahead(self._clock.now()))
+            self._step += step
+            self._woken.set()
+        self._offset = offset
+
+    def _offset_now(self) -> float:
+        """The wall clock against elapsed time, both read at one moment: the process may be stopped in between."""
+        while True:
+            before = self._clock.elapsed()
+            wall = self._clock.now()
+            after = self._clock.elapsed()
+            if after - before < _AT_ONE_MOMENT_SECONDS:
+                return wall - before
+
+    async def _bring_back(self) -> None:
+        """The clock was set back while no kernel ran: what was looked at in what is the future now goes on from now."""
         now = self._clock.now()
         moved = []
-        for entry in self._entries.values():
-            row = entry.row
-            if entry.schedule.kind == "every":
-                moved.append(row._replace(anchor=row.anchor + seconds, looked_until=row.looked_until + seconds))
-            elif entry.schedule.kind == "cron" and row.looked_until > now + _AHEAD_SECONDS:
-                moved.append(row._replace(looked_until=now))
-        if moved:
-            await self._store.put_schedules(moved)
-        for row in moved:
+        for row in (entry.row for entry in self._entries.values() if entry.schedule.kind == "every"):
+            ahead = row.looked_until - now
+            if ahead > _EVERY_AHEAD_SECONDS:
+                moved.append(row._replace(anchor=row.anchor - ahead, looked_until=now))
+        await self._take_clock_stepped(moved + self._far_ahead(now))
+
+    def _far_ahead(self, now: float) -> list[ScheduleRow]:
+        return [
+            entry.row._replace(looked_until=now)
+            for entry in self._entries.values()
+            if entry.schedule.kind == "cron" and entry.row.looked_until > now + _AHEAD_SECONDS
+        ]
+
+    async def _take_clock_stepped(self, rows: list[ScheduleRow]) -> None:
+        if rows:
+            await self._store.put_schedules(rows)
+        for row in rows:
             self._put(row)
-        self._woken.set()
         self._arm()
 
     def rearm(self) -> None:
         self._alarm.rearm()
 
-    # anchor="finish"
+    # Schedules anchored at the finish of their last run
 
     def run_ended(self, schedule: str, finished: float) -> None:
         """Told by the recorder: the wait of ``anchor="finish"`` begins."""
         entry = self._entries.get(schedule)
         if entry is not None and entry.schedule.anchor == "finish":
-            task = asyncio.create_task(self._reanchor(entry, finished), name="mainspring:reanchor")
+            task = asyncio.create_task(self._take_finish(entry, finished), name="mainspring:reanchor")
             self._reanchoring.add(task)
             task.add_done_callback(self._reanchoring.discard)
 
+    async def _take_finish(self, entry: Entry, finished: float) -> None:
+        async with self._looking:
+            try:
+                await self._reanchor(entry, finished)
+            except StoreError as error:
+                # It is asked for again: the run has ended in the store.
+                self._recorder.trouble(error)
+            self._push(entry)
+            self._arm()
+
     async def _reanchor(self, entry: Entry, finished: float) -> None:
-        row = entry.row._replace(anchor=finished + entry.schedule.interval)
-        try:
-            await self._store.put_schedules([row])
-        except StoreError as error:
-            self._recorder.trouble(error)
+        """The next tick comes one interval after ``finished``, and after what has been looked at."""
+        row = entry.row
+        anchor = min(finished, self._clock.now()) + entry.schedule.interval
+        row = row._replace(anchor=max(anchor, math.nextafter(row.looked_until, math.inf)))
+        await self._store.put_schedules([row])
         entry.take(row)
-        self._push(entry)
-        self._arm()
+
+    async def _see_whether_finished(self, entry: Entry) -> None:
+        """Goes on from the end of the last run, if none is unfinished."""
+        if not entry.waits_for_finish or await self._store.runs(
+            RunQuery(states=_UNFINISHED, schedule=entry.row.name, limit=1)
+        ):
+            return
+        last = await self._store.runs(RunQuery(schedule=entry.row.name, limit=1))
+        finished = last[0].finished if last else None
+        await self._reanchor(entry, self._clock.now() if finished is None else finished)
 
     # By hand
 
     async def add(self, row: ScheduleRow) -> None:
         """Takes a checked row of a schedule that is kept in the store."""
-        await self._store.put_schedules([row])
-        self._put(row)
-        self._arm()
+        async with self._looking:
+            await self._store.put_schedules([row])
+            self._put(row)
+            self._arm()
         self._bus.publish(ScheduleAdded(self._clock.now(), row.name))
 
     async def remove(self, name: str) -> None:
         """Ticks up to now still count."""
-        await self._look_now(self._entry(name))
-        await self._forget([name])
-        self._arm()
+        async with self._looking:
+            await self._settle([self._entry(name)])
+            await self._forget([name])
+            self._arm()
 
     async def pause(self, name: str) -> None:
         await self._set_paused(name, paused=True)
@@ -434,19 +568,15 @@ class Scheduler:
         await self._set_paused(name, paused=False)
 
     async def _set_paused(self, name: str, *, paused: bool) -> None:
-        entry = self._entry(name)
-        await self._look_now(entry)
-        await self._store.pause_schedule(name, paused)
-        entry.row = entry.row._replace(paused=paused)
-        self._push(entry)
-        self._arm()
+        async with self._looking:
+            entry = self._entry(name)
+            await self._settle([entry])  # ticks up to now go by what holds until now
+            await self._store.pause_schedule(name, paused)
+            entry.row = entry.row._replace(paused=paused)
+            self._push(entry)
+            self._arm()
         event = SchedulePaused if paused else ScheduleResumed
         self._bus.publish(event(self._clock.now(), name))
-
-    async def _look_now(self, entry: Entry) -> None:
-        """Ticks up to now go by what holds until now."""
-        async with self._looking:
-            await self._look_at([entry], self._clock.now())
 
     def _entry(self, name: str) -> Entry:
         entry = self._entries.get(name)
@@ -464,27 +594,21 @@ class Scheduler:
 
     async def reload(self) -> None:
         """Another process changed schedules: ticks up to now go by what was known, then the store's rows hold."""
-        await self.look()
-        rows = {row.name: row for row in await self._store.schedules()}
-        for name in [name for name in self._entries if name not in rows]:
-            self._entries.pop(name).serial = -1
-        for row in rows.values():
-            entry = self._entries.get(row.name)
-            if entry is None or entry.row != row:
-                self._put(row)
-        self._arm()
+        async with self._looking:
+            await self._follow_clock()
+            rows = {row.name: row for row in await self._store.schedules()}
+            await self._settle([entry for name, entry in self._entries.items() if rows.get(name) != entry.row])
+            rows = {row.name: row for row in await self._store.schedules()}
+            for entry in [entry for name, entry in self._entries.items() if name not in rows]:
+                self._drop(entry)
+            for row in rows.values():
+                known = self._entries.get(row.name)
+                if known is None or known.row != row:
+                    self._put(row)
+            self._arm()
 
     async def refresh(self) -> None:
         """The catalog has changed: what was off may be on, and the other way round."""
-        for entry in self._entries.values():
-            self._push(entry)
-        self._arm()
-
-    async def recover_finish_anchors(self) -> None:
-        """After a start: ``anchor="finish"`` schedules whose last run ended unseen go on from its end."""
-        for entry in list(self._entries.values()):
-            if entry.schedule.anchor == "finish" and entry.row.anchor <= entry.row.looked_until:
-                runs = await self._store.runs(RunQuery(schedule=entry.row.name, limit=1))
-                if not runs or runs[0].finished is not None:
-                    ended = runs[0].finished if runs and runs[0].finished is not None else self._clock.now()
-                    await self._reanchor(entry, max(ended, entry.row.looked_until - entry.schedule.interval))
+        async with self._looking:
+            await self._settle([entry for entry in self._entries.values() if entry.off != self._off(entry)])
+            self._arm()

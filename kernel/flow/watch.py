@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from kernel.contracts.clock import sleep
 from kernel.contracts.service import Periodic
 from kernel.flow.worker_pool import Asked
 from kernel.model.errors import StoreError
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_STEP_SECONDS = 0.5
 _SWEEP_SECONDS = 5.0
+_AGAIN_SECONDS = 1.0
 
 
 class Watch:
@@ -49,10 +50,10 @@ class Watch:
         self._recorder = recorder
         self._bus = bus
         self._clock = clock
-        self._offset = clock.now() - clock.elapsed()
         self._swept_at = clock.elapsed()
         self._seen: Signals | None = None
         self._paused: dict[str, float] = {}
+        self._has_unheeded_cancels = False
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._periodic = Periodic("watch", 1.0, self._turn, clock)
@@ -76,19 +77,24 @@ class Watch:
         await self._take_changes()
 
     async def _turn(self) -> None:
-        offset = self._clock.now() - self._clock.elapsed()
-        step = offset - self._offset
-        self._offset = offset
-        if abs(step) > _STEP_SECONDS:
+        try:
+            await self._compare()
+        except StoreError as error:
+            self._recorder.trouble(error)
+
+    async def _compare(self) -> None:
+        step = await self._scheduler.heed_clock()
+        if step:
             log.warning("the wall clock was set %s by %.1f s", "forward" if step > 0 else "back", abs(step))
             self._bus.publish(ClockStepped(self._clock.now(), step))
-            await self._scheduler.clock_stepped(step)
             self._claimer.wake()
         self._scheduler.rearm()
+        if self._has_unheeded_cancels:
+            self._changed.set()
         if self._clock.elapsed() - self._swept_at >= _SWEEP_SECONDS:
             self._swept_at = self._clock.elapsed()
-            await self._store.beat(self._kernel_id, self._clock.now())
             self._claimer.wake()
+            await self._store.beat(self._kernel_id, self._clock.now())
 
     async def _follow(self) -> None:
         while True:
@@ -98,26 +104,36 @@ class Watch:
                 await self._take_changes()
             except StoreError as error:
                 self._recorder.trouble(error)
+                await self._try_again()
             except Exception:
                 log.exception("following the store's changes failed")
+                await self._try_again()
+
+    async def _try_again(self) -> None:
+        await sleep(self._clock, _AGAIN_SECONDS)
+        self._changed.set()
 
     async def _take_changes(self) -> None:
-        signals = await self._store.signals()
-        seen, self._seen = self._seen, signals
+        signals, seen = await self._store.signals(), self._seen
         if seen is None or signals.queues != seen.queues:
             await self._read_pauses()
         if seen is None or signals.schedules != seen.schedules:
             await self._scheduler.reload()
-        if seen is None or signals.cancels != seen.cancels:
+        if seen is None or signals.cancels != seen.cancels or self._has_unheeded_cancels:
             await self._take_cancels()
+        self._seen = signals
         self._recorder.wake_all()
         self._claimer.wake()
 
     async def _take_cancels(self) -> None:
-        for run_id, _token, reason in await self._store.cancels(self._kernel_id):
-            asked = self._pool.ask(run_id, Asked("cancel", reason))
-            if not asked:
-                self._claimer.cancel(run_id, reason)
+        wishes = await self._store.cancels(self._kernel_id)
+        # A run whose claim, or whose outcome, is on its way to the store or back is not here: it is asked for again.
+        not_here = [
+            run_id
+            for run_id, _token, reason in wishes
+            if not (self._pool.ask(run_id, Asked("cancel", reason)) or self._claimer.cancel(run_id, reason))
+        ]
+        self._has_unheeded_cancels = bool(not_here)
 
     async def _read_pauses(self) -> None:
         now = self._clock.now()

@@ -60,6 +60,11 @@ class Worker:
         self.asked: Asked | None = None
         self.is_stuck = False
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody else than the pool has cancelled its task."""
+        return self.task is not None and self.task.cancelling() > 0
+
 
 class WorkerPool:
     """At most ``concurrency`` attempts at once, each in a slot. A stuck attempt gives its slot to another worker."""
@@ -191,8 +196,9 @@ class WorkerPool:
                 await worker.rest
                 continue
             await self._serve(worker, run)
-            if worker.is_stuck or contextvars.copy_context() != untouched:
-                # Its slot has been given away, or the job has left context variables: a fresh worker takes over.
+            if worker.is_stuck or worker.is_cancelled or contextvars.copy_context() != untouched:
+                # Its slot has been given away, somebody cancelled the task (the loop ends, or a job cancelled what it
+                # runs in), or the job has left context variables: a fresh worker takes over.
                 return
             if self._clock.elapsed() > self._yield_at:
                 await asyncio.sleep(0)

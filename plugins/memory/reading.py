@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from kernel.contracts.store import RunQuery
 
     from .rows import Done, Held, Waits
+    from .waiting import Waiting
 
 Facts = tuple[str, str, str, RunExtra | None]
 """The state, the job, the queue and the extra of a run: what it is filtered by."""
@@ -39,22 +41,24 @@ class Reader:
                     yield self.run(run_id)
 
     def count(self, query: RunQuery) -> dict[str, int]:
-        if query.ids is None and query.job is None and query.schedule is None and query.tag is None:
+        if query.ids is None and query.job is query.schedule is query.tag is None:
             counts = self._count_waiting(query)
-            places = (map(_of_held, self._held.values()), map(_of_ended, self._ended.values()))
-        else:
-            counts = Counter()
-            places = (self._all_facts(query), ())
-        counts.update(str(facts[0]) for facts in chain(*places) if _matches(facts, query))
-        return dict(counts)
+            counts.update(_count(chain(self._facts_of_held(), self._facts_of_ended()), query))
+            return dict(counts)
+        return dict(_count(self._all_facts(query), query))
 
     def _count_waiting(self, query: RunQuery) -> Counter[str]:
-        """Without going through what may be a million runs."""
+        """The waiting runs by state, without going through what may be a million of them."""
         counts = Counter[str]()
         for queue, size in self._sizes.items():
-            if query.queue is None or query.queue == queue:
-                counts.update(size.by_state())
-        return Counter({state: count for state, count in counts.items() if count and _has_state(state, query)})
+            counts.update(
+                {
+                    str(state): count
+                    for state, count in size.by_state()
+                    if count and _matches((state, "", queue, None), query)
+                }
+            )
+        return counts
 
     def run(self, run_id: str) -> Run:
         if run_id in self._waiting:
@@ -93,11 +97,17 @@ class Reader:
         if query.ids is not None:
             found = (self._facts(run_id) for run_id in set(query.ids))
             return (facts for facts in found if facts is not None)
-        return chain(
-            map(_of_waiting, self._waiting.values()),
-            map(_of_held, self._held.values()),
-            map(_of_ended, self._ended.values()),
-        )
+        return chain(map(_of_waiting, self._waiting.values()), self._facts_of_held(), self._facts_of_ended())
+
+    def _facts_of_held(self) -> Iterable[Facts]:
+        return map(_of_held, self._held.values())
+
+    def _facts_of_ended(self) -> Iterable[Facts]:
+        return map(_of_ended, self._ended.values())
+
+
+def _count(found: Iterable[Facts], query: RunQuery) -> Counter[str]:
+    return Counter(str(facts[0]) for facts in found if _matches(facts, query))
 
 
 def _of_waiting(run: Waits) -> Facts:

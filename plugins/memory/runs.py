@@ -32,7 +32,7 @@ class Runs:
         self.waiting = Waiting()
         self.held: dict[str, Held] = {}
         self.ended = EndedRuns()
-        self.read = Reader(self.waiting.runs, self.held, self.ended.runs)
+        self.read = Reader(self.waiting, self.held, self.ended.runs)
         self.wishes = 0
         """How many wishes to cancel a running run there have been."""
         self._unique: dict[tuple[str, str], str] = {}

@@ -32,6 +32,14 @@ class QueueSize:
     def queued(self) -> int:
         return self.waiting - self.scheduled - self.retrying - self.blocked
 
+    def by_state(self) -> tuple[tuple[RunState, int], ...]:
+        return (
+            (RunState.QUEUED, self.queued),
+            (RunState.SCHEDULED, self.scheduled),
+            (RunState.RETRYING, self.retrying),
+            (RunState.BLOCKED, self.blocked),
+        )
+
 
 class Waiting:
     def __init__(self) -> None:

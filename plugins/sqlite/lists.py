@@ -1,4 +1,4 @@
-"""What is read for people: runs, counts, queues, the ledger."""
+"""What is read for people: runs, counts, queues, the ledger, and what may be pruned."""
 
 from __future__ import annotations
 
@@ -9,47 +9,72 @@ from kernel.contracts.store import QueueRow, RunQuery
 from kernel.model.run import FINAL
 from kernel.model.schedule import Tick
 
+from .database import json_of
 from .rows import CODE_OF, STATE_OF, run_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from kernel.model.job import Keep
     from kernel.model.run import Run
 
     from .database import Database
 
+_WINDOW = 2_000
+_BAD = FINAL - {"completed"}
+
 
 def runs(database: Database, query: RunQuery) -> list[Run]:
     """Newest first."""
-    codes = _codes(query.states)
-    values = (codes, query.job, query.queue, query.schedule, query.tag, query.before, query.limit)
-    if query.ids is not None:
-        wanted = list(dict.fromkeys(query.ids))
-        rows = database.list_each("seqs", list(enumerate(wanted))) if wanted else []
-        seqs = database.value("list_of", *values, json.dumps([seq for _, seq, _ in rows]))
-    elif query.states is not None and not FINAL.intersection(query.states):
-        seqs = database.value("list_unfinished", *values)
-    elif query.states is not None and FINAL.issuperset(query.states) and "completed" not in query.states:
-        seqs = database.value("list_ended_badly", *values)
-    else:
-        seqs = database.value("list_newest", *values)
+    seqs = _listed(database, query, [*_filter(query), query.before])
     return [run_of(row) for row in database.rows("runs", seqs)]
 
 
-def count(database: Database, query: RunQuery) -> dict[str, int]:
-    values = (_codes(query.states), query.job, query.queue, query.schedule, query.tag)
+def _listed(database: Database, query: RunQuery, values: list[Any]) -> str:
+    """The seqs, as JSON: mostly the newest runs will do; when they do not, the indexes are asked, and last every run."""
     if query.ids is not None:
-        wanted = list(dict.fromkeys(query.ids))
-        rows = database.list_each("seqs", list(enumerate(wanted))) if wanted else []
-        found = database.rows("count_of", *values, json.dumps([seq for _, seq, _ in rows]))
-    elif query.job is query.queue is query.schedule is query.tag is None:
-        found = [row for row in database.rows("count_all") if row[1]]
-        if query.states is not None:
-            found = [row for row in found if STATE_OF[row[0]] in query.states]
+        return str(database.value("list_of", *values, query.limit, _seqs_of(database, query.ids)))
+    if not any(value is not None for value in values[:5]):
+        return str(database.value("list_newest", *values, query.limit))
+    size, found = database.row("list_window", *values, _WINDOW)
+    seqs = json.loads(found)[: query.limit]
+    if len(seqs) == query.limit or size < _WINDOW:
+        return json_of(seqs)
+    return str(database.value(_index_for(query), *values, query.limit))
+
+
+def _index_for(query: RunQuery) -> str:
+    """The statement that finds the runs of this query without reading all others, if there is one."""
+    if query.states is not None and not FINAL.intersection(query.states):
+        return "list_unfinished"
+    if query.states is not None and _BAD.issuperset(query.states):
+        return "list_ended_badly"
+    return "list_newest" if query.job is None else "list_job"
+
+
+def count(database: Database, query: RunQuery) -> dict[str, int]:
+    """Only states that there are."""
+    values = _filter(query)
+    if query.ids is not None:
+        found = database.rows("count_of", *values, _seqs_of(database, query.ids))
+    elif query.queue is query.schedule is query.tag is None:
+        every = database.rows("count_all") if query.job is None else database.rows("count_job", query.job)
+        found = [row for row in every if row[1] and (query.states is None or STATE_OF[row[0]] in query.states)]
     else:
         found = database.rows("count", *values)
     return {str(STATE_OF[code]): number for code, number in found}
+
+
+def _filter(query: RunQuery) -> list[Any]:
+    codes = None
+    if query.states is not None:
+        codes = json_of(CODE_OF[state] for state in query.states if state in CODE_OF)
+    return [codes, query.job, query.queue, query.schedule, query.tag]
+
+
+def _seqs_of(database: Database, ids: Iterable[str]) -> str:
+    wanted = list(enumerate(dict.fromkeys(ids)))
+    return json_of(seq for _, seq, _ in database.list_each("seqs", wanted)) if wanted else "[]"
 
 
 def queues(database: Database) -> list[QueueRow]:
@@ -65,16 +90,12 @@ def prunable(database: Database, keep: Mapping[str, Keep], default: Keep, now: f
     found: dict[int, None] = {}
     for job in json.loads(database.value("prune_jobs")):
         kept = keep.get(job, default)
-        for name, *values in (
-            ("prune_count", job, kept.count),
-            ("prune_completed", job, now - kept.completed_seconds),
-            ("prune_others", job, now - kept.failed_seconds),
+        for name, value in (
+            ("prune_count", kept.count),
+            ("prune_completed", now - kept.completed_seconds),
+            ("prune_others", now - kept.failed_seconds),
         ):
-            found |= dict.fromkeys(json.loads(database.value(name, *values, limit)))
+            found |= dict.fromkeys(json.loads(database.value(name, job, value, limit)))
             if len(found) >= limit:
                 return list(found)[:limit]
     return list(found)
-
-
-def _codes(states: Sequence[Any] | None) -> str | None:
-    return None if states is None else json.dumps([CODE_OF[state] for state in states if state in CODE_OF])

@@ -59,7 +59,7 @@ def connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
 def prepare_writer(connection: sqlite3.Connection) -> None:
     for pragma in (
         "trusted_schema=OFF", "cell_size_check=ON", "temp_store=MEMORY", "cache_size=-32768", "secure_delete=OFF",
-        "wal_autocheckpoint=0", "journal_size_limit=67108864", "journal_mode=WAL", "synchronous=FULL",
+        "wal_autocheckpoint=0", "automatic_index=OFF", "journal_size_limit=67108864", "journal_mode=WAL", "synchronous=FULL",
     ):  # fmt: skip
         connection.execute(f"PRAGMA {pragma}").fetchall()
 

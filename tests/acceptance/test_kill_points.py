@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SEED = int(os.environ.get("MAINSPRING_SEED", "1"))
 POINTS = kill_points()
 FILES = sorted({point.file for point in POINTS})
+ROUNDS = int(os.environ.get("MAINSPRING_ROUNDS", "25"))
 OFTEN = {"enqueue", "look", "claim", "finish"}
 """What a kernel does all the time: killed at one of the first twenty."""
 MOST_SECONDS = 3.0
@@ -49,6 +50,19 @@ def test_a_kill_before_or_after_a_write_loses_and_doubles_nothing(file: str, nur
     die_and_come_back(nursery, tmp_path, deaths, chance)
 
 
+@pytest.mark.torture
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point.function}-{point.call}")
+def test_many_kills_on_all_sides_of_a_write_lose_and_double_nothing(
+    point: Point, nursery: Nursery, tmp_path: Path
+) -> None:
+    chance = random.Random(f"{SEED} {point}")
+    deaths = [(point, spot) for spot in spots_of(point)] * ROUNDS
+    chance.shuffle(deaths)
+
+    die_and_come_back(nursery, tmp_path, deaths, chance)
+
+
 def spots_of(point: Point) -> tuple[Spot, ...]:
     """The first half of them lie before the write, the second after it."""
     return ("before", "after") if point.call == "close" else SPOTS  # closing commits nothing
@@ -59,7 +73,7 @@ def die_and_come_back(
 ) -> None:
     """A store and its kernels, each killed at one point, all but the last; after each life all must be well."""
     write_config(folder)
-    evidence = Evidence(folder / "store.db", folder / "journal", folder / "words")
+    evidence = Evidence(folder)
     wrong = []
     for life, (point, spot) in enumerate(deaths):
         nth = chance.randint(1, 20) if point.call in OFTEN else 1

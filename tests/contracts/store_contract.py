@@ -86,6 +86,7 @@ class DurableStoreContract(Durability, StoreContract):
     """And what a store promises of which everything outlives its process, and which other processes see."""
 
     durable = True
+    histories = (25, 30)
 
     @pytest.fixture
     async def reopen(self, make_store: MakeStore, store: Store) -> AsyncIterator[Reopen]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 started: list[float] = []
 """When each timed run began, by the clock of ``time.time``."""
+has_started = asyncio.Event()
 lateness: list[float] = []
 
 
@@ -31,8 +33,9 @@ async def noop(data: str) -> None:
 
 @job(queue="timed")
 async def timed(data: str) -> None:
-    """Notes when it began."""
+    """Notes when it began, and says so."""
     started.append(time.time())
+    has_started.set()
 
 
 def specs(settings: Settings) -> Iterable[tuple[str, str]]:

@@ -1,1 +1,1 @@
-SELECT coalesce(max(seq), 0) FROM run
+SELECT coalesce(max(seq), 0) FROM run NOT INDEXED

@@ -1,5 +1,5 @@
 SELECT json_group_array(seq) FROM (
-    SELECT seq FROM json_each(?8) AS wanted CROSS JOIN run ON run.seq = wanted.value
+    SELECT seq FROM json_each(?8) AS wanted CROSS JOIN run NOT INDEXED ON run.seq = wanted.value
     WHERE (?1 IS NULL OR state IN (SELECT value FROM json_each(?1)))
         AND (?2 IS NULL OR job = ?2)
         AND (?3 IS NULL OR queue = ?3)

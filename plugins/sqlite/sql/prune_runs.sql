@@ -1,1 +1,1 @@
-DELETE FROM run WHERE seq IN (SELECT value FROM json_each(?)) AND state >= 6
+DELETE FROM run NOT INDEXED WHERE seq IN (SELECT value FROM json_each(?)) AND state >= 6

@@ -9,6 +9,7 @@ import json
 import math
 import shutil
 import sqlite3
+import time
 from collections import Counter, defaultdict
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kernel.model.schedule import Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 RUNNING, FIRST_FINAL = 5, 6
@@ -75,14 +76,23 @@ class Left(NamedTuple):
 NOTHING = Left("ok", {}, [], [])
 
 
-def lines_of(path: Path) -> list[Line]:
-    return list(_lines(path.read_text("utf-8").splitlines())) if path.exists() else []
+def lines_of(folder: Path, kind: str, life: int) -> list[Line]:
+    """What was written down in this life; ``kind``: journal, of the jobs, or words, of their callers."""
+    try:
+        text = (folder / f"{kind}-{life}").read_text("utf-8")
+    except FileNotFoundError:
+        return []
+    # A kill may tear the last line: the system writes page by page.
+    return [_line_of(line.split(" "), life) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-def _lines(texts: Iterable[str]) -> Iterator[Line]:
-    for text in texts:
-        life, at, what, run, attempt, job = text.split(" ")
-        yield Line(int(life), float(at), what, run, int(attempt), job)
+def _line_of(fields: list[str], life: int) -> Line:
+    at, what, run, attempt, job = fields
+    return Line(life, float(at), what, run, int(attempt), job.rstrip())
+
+
+def text_of(what: str, run: str, attempt: int, job: str) -> bytes:
+    return f"{time.monotonic():.6f} {what} {run} {attempt} {job}\n".encode()
 
 
 def read_store(path: Path, folder: Path) -> Left:
@@ -105,27 +115,24 @@ def read_store(path: Path, folder: Path) -> Left:
 
 
 class Evidence:
-    """Of one store over the lives of its kernels. ``journal`` is written by jobs, ``words`` by callers."""
+    """Of the store and the lives of its kernels in one folder. ``recoveries``: from each birth to the first job."""
 
-    def __init__(self, store: Path, journal: Path, words: Path) -> None:
-        self._store = store
-        self._journal = journal
-        self._words = words
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._before = NOTHING
-        self._lives = 0
+        self._words: list[Line] = []
         self.recoveries: list[float] = []
 
     def taken(self, life: int, born_at: float) -> list[str]:
         """What is wrong after this life, which began at this instant of ``time.monotonic``; to be asked once a life."""
-        self._lives += 1
-        left = read_store(self._store, self._store.with_name(f"copy-{self._lives}"))
-        words = [word for word in lines_of(self._words) if word.life <= life]
-        starts = [line for line in lines_of(self._journal) if line.life == life]
+        left = read_store(self._folder / "store.db", self._folder / "copy")
+        self._words += lines_of(self._folder, "words", life)
+        starts = lines_of(self._folder, "journal", life)
         wrong = [
             *_damaged(left),
-            *_lost(left, words),
-            *_changed_after_their_end(self._before, left, words),
-            *_begun_wrongly(self._before, left, starts, words),
+            *_lost(left, self._words),
+            *_changed_after_their_end(self._before, left, self._words),
+            *_begun_wrongly(self._before, left, starts, self._words),
             *_wrong_in_the_ledger(left),
         ]
         if starts:
@@ -135,7 +142,7 @@ class Evidence:
 
     def unfinished(self) -> list[str]:
         """Accepted runs that had not ended at the end of the last life."""
-        accepted = {word.run for word in lines_of(self._words) if word.what == "accepted"}
+        accepted = {word.run for word in self._words if word.what == "accepted"}
         return [
             f"{run.job} {run.id} is still in state {run.state}"
             for run in self._before.runs.values()
@@ -144,7 +151,7 @@ class Evidence:
 
     @property
     def accepted(self) -> int:
-        return len({word.run for word in lines_of(self._words) if word.what == "accepted"})
+        return len({word.run for word in self._words if word.what == "accepted"})
 
 
 def _damaged(left: Left) -> Iterator[str]:

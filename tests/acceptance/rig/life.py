@@ -24,7 +24,7 @@ from kernel.config import load_config
 from kernel.contracts.clock import SystemClock
 from kernel.contracts.store import RunQuery
 from kernel.model.run import RunState
-from tests.acceptance.rig.evidence import lines_of
+from tests.acceptance.rig.evidence import lines_of, text_of
 from tests.acceptance.rig.trap import Trap
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def write_config(folder: Path, *lines: str) -> Path:
 
 def environment(folder: Path, life: int) -> Mapping[str, str]:
     """What the chores are told."""
-    return {"CHORES_LIFE": str(life), "CHORES_JOURNAL": str(folder / "journal")}
+    return {"CHORES_LIFE": str(life), "CHORES_JOURNAL": str(folder / f"journal-{life}")}
 
 
 def live(order: Order) -> int:
@@ -95,7 +95,7 @@ class _Life:
     def __init__(self, order: Order) -> None:
         self._order = order
         self._chance = random.Random(order.seed)  # noqa: S311 - it shuffles work
-        self._words = os.open(order.folder / "words", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._words = os.open(order.folder / f"words-{order.life}", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._clock = StepClock()
         self._is_stopping = False
         self._kernel = Kernel(load_config(order.folder / "plugins.toml"), clock=self._clock)
@@ -112,7 +112,9 @@ class _Life:
 
     async def _to_the_end(self) -> int:
         await self._accept("chores.quick", {"number": 0})
-        ids = [word.run for word in lines_of(self._order.folder / "words") if word.what == "accepted"]
+        lives = range(self._order.life + 1)
+        words = [word for life in lives for word in lines_of(self._order.folder, "words", life)]
+        ids = [word.run for word in words if word.what == "accepted"]
         deadline = time.monotonic() + _LONGEST_SECONDS
         while time.monotonic() < deadline:
             states = await self._kernel.store.count(RunQuery(ids=ids))
@@ -137,7 +139,7 @@ class _Life:
             self._expire, self._get_stuck, self._work_as_client,
         ]  # fmt: skip
         point = self._order.point
-        if point is not None and point.function.endswith("clock_stepped"):
+        if point is not None and point.file.endswith("scheduler.py") and point.call == "put_schedules":
             works.append(self._step_clock)
         if point is not None and point.is_passed:
             works.append(self._stop)
@@ -166,7 +168,7 @@ class _Life:
             self._say("accepted", run)
 
     async def _cancel_waiting(self, number: int) -> None:
-        run = await self._accept("chores.quick", {"number": number}, delay="1h")
+        run = await self._accept("chores.quick", {"number": number}, delay="500ms")
         await self._kernel.control.runs_cancel(runs=[run.id])
 
     async def _cancel_running(self, _number: int) -> None:
@@ -226,5 +228,4 @@ class _Life:
         return run
 
     def _say(self, what: str, run: Run) -> None:
-        line = f"{self._order.life} {time.monotonic():.6f} {what} {run.id} {run.attempt} {run.job}\n"
-        os.write(self._words, line.encode())
+        os.write(self._words, text_of(what, run.id, run.attempt, run.job))

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from kernel.contracts.store import Look, Looked, RunQuery, Store, Unfinished
 from kernel.model.errors import StoreFullError
+from kernel.model.job import Keep
 from kernel.model.run import FINAL, Change, Claimed, NewRun, RunExtra, urgency_of
 from tests.contracts.store_promises.plain_store import FullError, PlainStore
 from tests.contracts.store_promises.samples import KERNEL, NOW, ask, id_of, row
@@ -47,12 +48,14 @@ class History(RuleBasedStateMachine):
     """Does the same to a store and to the plain one, and compares what they answer and what they hold."""
 
     make_store: Callable[[str], Store]
+    durable: bool
     places = count()
 
     @initialize()
     def begin(self) -> None:
         self.runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-        self.store = self.make_store(f"history-{next(self.places)}")
+        self.place = f"history-{next(self.places)}"
+        self.store = self.make_store(self.place)
         self.now = NOW
         self.claimed: list[Claimed] = []
         self.plain = PlainStore(dict.fromkeys(SCHEDULES, NOW))
@@ -116,6 +119,19 @@ class History(RuleBasedStateMachine):
     def release(self) -> None:
         freed = self.runner.run(self.store.release(KERNEL.id))
         assert sorted(run.id for run in freed) == sorted(self.plain.release(KERNEL.id))
+
+    @rule()
+    def prune(self) -> None:
+        gone = self.runner.run(self.store.prune({}, Keep(count=0), NOW, self.now, 1000))
+        assert gone == self.plain.prune()
+
+    @rule()
+    def open_again_if_durable(self) -> None:
+        if self.durable:
+            self.runner.run(self.store.close())
+            self.store = self.make_store(self.place)
+            freed = self.runner.run(self.store.open(KERNEL))
+            assert sorted(run.id for run in freed) == sorted(self.plain.release(KERNEL.id))
 
     @rule(
         schedules=st.lists(st.sampled_from(SCHEDULES), max_size=3),
@@ -185,6 +201,8 @@ class History(RuleBasedStateMachine):
 
 
 class Histories:
+    durable: ClassVar[bool]
+
     histories: ClassVar[tuple[int, int]] = (60, 30)
     """How many random histories, and of how many steps."""
 
@@ -194,7 +212,9 @@ class Histories:
     def test_whatever_is_done_the_store_stands_where_the_plain_one_stands(
         self, make_store: Callable[[str], Store]
     ) -> None:
-        machine = type("HistoryOfThisStore", (History,), {"make_store": staticmethod(make_store)})
+        machine = type(
+            "HistoryOfThisStore", (History,), {"make_store": staticmethod(make_store), "durable": self.durable}
+        )
         examples, steps = self.histories
 
         run_state_machine_as_test(

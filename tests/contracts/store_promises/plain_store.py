@@ -88,6 +88,12 @@ class PlainStore:
             self._put(run, state="queued", stuck=False)
         return _ids(held)
 
+    def prune(self) -> int:
+        ended = self._in(FINAL)
+        for run in ended:
+            del self.runs[run.id]
+        return len(ended)
+
     def look(self, looks: Sequence[Look], decide: Decide) -> list[Looked | None]:
         return [self._look(look, decide) for look in looks]
 

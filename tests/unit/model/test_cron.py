@@ -96,6 +96,12 @@ def test_a_fixed_time_in_the_gap_and_one_at_its_end_are_one_tick() -> None:
     assert found == ["2026-03-29T03:00:00+02:00", "2026-03-29T03:30:00+02:00", "2026-03-30T02:00:00+02:00"]
 
 
+def test_a_fixed_time_just_after_the_gap_is_due_at_its_own_time() -> None:
+    found = due("30 3 * * *", "2026-03-28T12:00:00+01:00", 1, "Europe/Berlin")
+
+    assert found == ["2026-03-29T03:30:00+02:00"]
+
+
 @pytest.mark.parametrize("text", ["30 2 * * *", "0 30 2 * * *", "15 30 2 * * *"])
 def test_a_fixed_time_that_comes_twice_is_due_the_first_time_only(text: str) -> None:
     first, second = upcoming(text, timezone="Europe/Berlin", after=instant("2026-10-24T12:00:00+02:00"), count=2)
@@ -176,6 +182,12 @@ def test_seconds_stand_first_of_six_fields() -> None:
         "2026-01-01T03:05:40+00:00",
         "2026-01-02T03:05:00+00:00",
     ]
+
+
+def test_the_second_is_kept_in_the_next_minute_and_the_next_hour() -> None:
+    found = due("30 0,5 * * * *", "2026-01-01T00:00:31+00:00")
+
+    assert found == ["2026-01-01T00:05:30+00:00", "2026-01-01T01:00:30+00:00", "2026-01-01T01:05:30+00:00"]
 
 
 @pytest.mark.parametrize(

@@ -148,8 +148,8 @@ def test_the_text_is_compact_and_keeps_the_order_of_keys() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        b"bytes", bytearray(b"x"), {1, 2}, frozenset(), (1, 2), Place(1), 1j, Decimal("1.5"), object(), print, Bomb(), ...,
-        datetime(2026, 1, 1, tzinfo=UTC), UUID(int=0), Colour.RED, Level.HIGH, Text("a"), Number(1), Table(a=1),
+        b"bytes", bytearray(b"x"), {1, 2}, frozenset(), (1, 2), Place(1), 1j, Decimal("1.5"), object(), print, Bomb(),
+        ..., datetime(2026, 1, 1, tzinfo=UTC), UUID(int=0), Colour.RED, Level.HIGH, Text("a"), Number(1), Table(a=1),
         OrderedDict(a=1), range(3), iter([]), NotImplemented,
     ],
     ids=lambda value: type(value).__name__,

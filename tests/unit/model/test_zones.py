@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from kernel.model import zones
 from kernel.model.errors import ConfigError
 from kernel.model.zones import stretch_at, zone_of
 
@@ -60,3 +61,18 @@ def test_stretches_join_without_a_gap_and_tell_each_change_once() -> None:
         instant = stretch.end
 
     assert told == 358
+
+
+@pytest.mark.parametrize("distance", [0, 1, 1800, 3 * 3600])
+def test_a_change_just_before_the_border_of_two_pieces_is_known_on_both_sides(
+    distance: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    berlin = ZoneInfo.no_cache("Europe/Berlin")  # a zone of its own, so that no cut of another test is remembered
+    change = int(datetime.fromisoformat("2026-10-25T01:00:00+00:00").timestamp())
+    monkeypatch.setattr(zones, "_BLOCK", change + distance)
+
+    summer, winter, on_border = (stretch_at(berlin, at) for at in (change - 1, change, change + distance))
+
+    assert (summer.end, summer.offset) == (change, 7200)
+    assert (winter.start, winter.before, winter.offset) == (change, 7200, 3600)
+    assert (on_border.start, on_border.before, on_border.offset) == (change, 7200, 3600)

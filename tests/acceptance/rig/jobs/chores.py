@@ -11,13 +11,13 @@ from typing import Any
 from kernel import Context, GiveUp, Keep, Retry, Snooze, after, cron, every, hookimpl, job
 
 LIFE = os.environ["CHORES_LIFE"]
-# What was written is there after SIGKILL: the file is the system's, not the process's. Lines this short are not torn.
+# What was written is there after SIGKILL: the file is the system's, not the process's.
 JOURNAL = os.open(os.environ["CHORES_JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 
 def begun(ctx: Context) -> None:
     run = ctx.run
-    os.write(JOURNAL, f"{LIFE} {time.monotonic():.6f} begun {run.id} {ctx.attempt} {run.job}\n".encode())
+    os.write(JOURNAL, f"{time.monotonic():.6f} begun {run.id} {ctx.attempt} {run.job}\n".encode())
 
 
 @job()

@@ -1,0 +1,128 @@
+"""An engine over a small store and a clock that is told the time, for tests of the flow."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from kernel.contracts.store import KernelRow, RunQuery
+from kernel.flow.catalog import Catalog
+from kernel.flow.engine import Engine
+from kernel.flow.event_bus import EventBus
+from kernel.model.events import Event
+from kernel.model.job import declaration_of, declare, make_job
+from kernel.model.schedule import make_schedule
+from kernel.testing import FakeClock, settle
+from plugins.memory.store import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from kernel.contracts.store import Store
+    from kernel.model.job import Job
+    from kernel.model.queue import Queue
+    from kernel.model.run import Run
+    from kernel.model.schedule import Schedule, Tick
+
+FAR = 1e12
+
+
+def job_of(function: Callable[..., Any], plugin: str = "demo", **policies: Any) -> Job:
+    """The job ``<plugin>.<function>``; a function without decorators will do."""
+    if declaration_of(function) is None:
+        declare(function)
+    return make_job(plugin, function, policies)
+
+
+def every(seconds: float, job: str = "demo.work", *, plugin: str | None = "demo", **options: Any) -> Schedule:
+    """A schedule named after its job, as a plugin declares it."""
+    return make_schedule(options.pop("name", job), job, "every", seconds, plugin=plugin, **options)
+
+
+def cron(spec: str, job: str = "demo.work", *, plugin: str | None = "demo", **options: Any) -> Schedule:
+    return make_schedule(options.pop("name", job), job, "cron", spec, plugin=plugin, **options)
+
+
+class Flow:
+    """One life of an engine. Several may follow one another on the same store and clock."""
+
+    def __init__(
+        self,
+        jobs: Iterable[Job | Callable[..., Any]] = (),
+        schedules: Sequence[Schedule] = (),
+        *,
+        store: Store | None = None,
+        clock: FakeClock | None = None,
+        concurrency: int = 10,
+        queues: Sequence[Queue] = (),
+        name: str = "kernel-1",
+        listen: bool = True,
+    ) -> None:
+        self.clock = clock or FakeClock()
+        self.store = store or MemoryStore()
+        self.bus = EventBus(self.clock)
+        self.catalog = Catalog(queues)
+        self.catalog.add([job_of(one) if callable(one) else one for one in jobs])
+        self.schedules = schedules
+        self.name = name
+        self.events: list[Event] = []
+        self.off: dict[str, str] = {}
+        self._listens = listen
+        self.engine = Engine(
+            kernel_id=name,
+            store=self.store,
+            catalog=self.catalog,
+            bus=self.bus,
+            clock=self.clock,
+            concurrency=concurrency,
+            why_unknown=lambda schedule: self.off.get(schedule.job, "job unknown"),
+        )
+
+    async def start(self) -> Flow:
+        now = self.clock.now()
+        await self.store.open(KernelRow(self.name, 1, "host", "boot", now, now, ""))
+        if self._listens:
+            self.bus.subscribe("test", (Event,), self._hear)
+        plugins = {job.plugin for job in self.catalog.jobs.values()} | {one.plugin or "" for one in self.schedules}
+        await self.engine.start(self.schedules, plugins)
+        await settle()
+        return self
+
+    async def stop(self, grace: float = 0.0) -> bool:
+        """Stops it; time goes on while it does, so that a grace can end."""
+        stopping = asyncio.ensure_future(self.engine.stop(grace))
+        await settle()
+        while not stopping.done():
+            await self.clock.advance(0.5)
+            await asyncio.sleep(0.001)
+        await self.bus.close()
+        return await stopping
+
+    async def _hear(self, events: Sequence[Event]) -> None:
+        self.events += events
+
+    # Asking
+
+    async def enqueue(self, job: str = "demo.work", payload: dict[str, Any] | None = None, **options: Any) -> Run:
+        run = await self.engine.intake.enqueue(job, payload, **options)
+        await settle()
+        return run
+
+    async def run(self, run: Run | str) -> Run:
+        [found] = await self.store.runs(RunQuery(ids=[run if isinstance(run, str) else run.id]))
+        return found
+
+    async def runs(self, **query: Any) -> list[Run]:
+        """Oldest first."""
+        return [*reversed(await self.store.runs(RunQuery(limit=100_000, **query)))]
+
+    async def states(self, runs: Iterable[Run]) -> list[str]:
+        return [str((await self.run(run)).state) for run in runs]
+
+    async def ticks(self, schedule: str = "demo.work", since: float = 0.0) -> list[Tick]:
+        """The schedule's ledger, oldest first."""
+        return [*reversed(await self.store.ticks(schedule, since, FAR, 1_000_000))]
+
+    def told(self, kind: type[Event]) -> list[Any]:
+        """The events of this kind so far."""
+        return [event for event in self.events if isinstance(event, kind)]
