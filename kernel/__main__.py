@@ -48,7 +48,10 @@ def _run_command() -> int:
     try:
         get_command(make_app())(prog_name="mainspring")
     except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
+        status = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
+        if status == 2 and "--config" in sys.argv[2:] and not sys.argv[1].startswith("-"):
+            _tell(f"--config stands before the command: mainspring --config PATH {sys.argv[1]}")
+        return status
     return 0
 
 

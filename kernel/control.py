@@ -335,7 +335,8 @@ class Control:
         """The running kernel's own state: what is wrong, if anything, and the figures that say so."""
         if self._engine is None or self._kernel is None:
             raise RequestError("health: only a running kernel can tell; start one by `mainspring run`")
-        return await judge_health(self._engine, self._kernel.plugin_states(), self._clock.now())
+        judged = await judge_health(self._engine, self._kernel.plugin_states(), self._clock.now())
+        return {"store": self._store.url, **judged}
 
     async def reload(self) -> list[str]:
         """Reads plugins.toml again; the lines of what changed."""

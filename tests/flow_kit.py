@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from kernel.contracts.store import KernelRow, RunQuery
@@ -11,12 +13,13 @@ from kernel.flow.engine import Engine
 from kernel.flow.event_bus import EventBus
 from kernel.model.events import Event
 from kernel.model.job import declaration_of, declare, make_job
+from kernel.model.run import FINAL
 from kernel.model.schedule import make_schedule
 from kernel.testing import FakeClock, settle
 from plugins.memory.store import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from kernel.contracts.store import Store
     from kernel.model.job import Job
@@ -101,6 +104,26 @@ class Flow:
     async def _hear(self, events: Sequence[Event]) -> None:
         self.events += events
 
+    # Doing
+
+    async def cancel(self, *runs: Run, reason: str = "by hand") -> None:
+        await self.engine.recorder.cancel([run.id for run in runs], reason)
+        await self.engine.watch.refresh()
+        await settle()
+
+    async def ended(self, run: Run) -> Run:
+        """The run once it has ended, without time going on by the clock."""
+        return await self.until_state(run, *FINAL)
+
+    async def until_state(self, run: Run, *states: str) -> Run:
+        """The run once it is in one of these states; threads are waited for, the clock stands still."""
+        deadline = time.monotonic() + 10.0
+        while (found := await self.run(run)).state not in states:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"still {found.state}")
+            await asyncio.sleep(0.001)
+        return found
+
     # Asking
 
     async def enqueue(self, job: str = "demo.work", payload: dict[str, Any] | None = None, **options: Any) -> Run:
@@ -126,3 +149,14 @@ class Flow:
     def told(self, kind: type[Event]) -> list[Any]:
         """The events of this kind so far."""
         return [event for event in self.events if isinstance(event, kind)]
+
+
+@asynccontextmanager
+async def running(*jobs: Job | Callable[..., Any], **options: Any) -> AsyncIterator[Flow]:
+    """A Flow that is started, and stopped in the end."""
+    flow = Flow(jobs, **options)
+    await flow.start()
+    try:
+        yield flow
+    finally:
+        await flow.stop()

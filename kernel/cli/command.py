@@ -54,6 +54,14 @@ def call(context: typer.Context, operation: str, *, creates: bool = False, **arg
     return at_desk(context, lambda desk: desk.call(operation, **arguments), creates=creates)
 
 
+def duration_of(text: str | None) -> str | float | None:
+    """Digits alone are seconds; the rest is checked where it is used."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
+
+
 def payload_of(text: str | None) -> Any:
     """What ``--payload`` gives; RequestError when it is not JSON."""
     from kernel.model.errors import RequestError, shown

@@ -25,7 +25,7 @@ def status(
     check: Annotated[bool, typer.Option("--check", help="Reads the whole file to see whether it is sound.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Shows the store's place, size, and schema, and changes nothing."""
+    """Shows the store's place, size and schema."""
     found = _ask(context.obj, "status", check=check)
     if found is None:
         if as_json:

@@ -5,7 +5,6 @@ A durable store is opened as a client. With ``memory://`` everything lives in th
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -98,9 +97,11 @@ class Desk:
 
     async def plugins(self) -> list[Json]:
         """As the running kernel has them; without one, as plugins.toml and their code say."""
-        if await self.sockets():
-            states: list[Json] = await self.call("plugins")
-            return states
+        for socket in await self.sockets():
+            # What the kernel knows just now; the store has what it last wrote down.
+            with contextlib.suppress(OSError):
+                states: list[Json] = await ask(socket, "plugins", {})
+                return states
         return [describe_state(state) for state in (await prepare_plugins(self.config)).states]
 
     async def sockets(self) -> list[Path]:
@@ -183,16 +184,13 @@ class _AtKernel:
         return await ask(sockets[0], operation, arguments)
 
     async def sockets(self) -> list[Path]:
-        return [path for path in sorted(self._config.kernel.run_dir.glob("*.sock")) if await answers(path)]
+        return [path for path in sorted(self._config.kernel.run_dir.glob("*.sock")) if await _is_in_memory(path)]
 
 
-async def answers(socket: Path) -> bool:
-    """Whether a kernel listens there: a killed one leaves its socket behind."""
+async def _is_in_memory(socket: Path) -> bool:
+    """Whether a kernel with a store of this kind is behind it: a killed one leaves its socket there."""
     try:
-        _, writer = await asyncio.open_unix_connection(socket)
+        answer: Json = await ask(socket, "health", {})
     except OSError:
         return False
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-    return True
+    return str(answer["store"]).startswith("memory:")

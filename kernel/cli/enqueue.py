@@ -3,15 +3,14 @@
 # ruff: noqa: PLC0415 - what is slow to import is imported where it is used, so that `--help` is quick
 
 import contextlib
-import json
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kernel.cli.command import AsJson, Payload, at_desk, example, payload_of
-from kernel.cli.output import has_colours, is_terminal, print_json, say, tell
+from kernel.cli.command import AsJson, Payload, at_desk, duration_of, example, payload_of
+from kernel.cli.output import as_json_text, has_colours, is_terminal, print_json, say, tell
 
 if TYPE_CHECKING:
     from kernel.cli.desk import Desk
@@ -58,10 +57,10 @@ def enqueue(
 
     if timeout is not None and not wait:
         raise RequestError("--timeout: expected together with --wait")
-    limit = None if timeout is None else seconds(timeout, zero=True)
+    limit = None if timeout is None else seconds(duration_of(timeout) or 0.0, zero=True)
     options = {
-        "priority": priority, "delay": delay, "at": at, "unique": unique, "queue": queue, "expires": expires,
-        "tags": tag or None,
+        "priority": priority, "delay": duration_of(delay), "at": at, "unique": unique, "queue": queue,
+        "expires": duration_of(expires), "tags": tag or None,
     }  # fmt: skip
     given = {option: value for option, value in options.items() if value is not None}
     parameters = payload_of(payload)
@@ -122,4 +121,4 @@ def _print_end(run: dict[str, Any]) -> None:
     why = f"{error['type']}: {error['message']}" if error else run["reason"] or ""
     say(f"{state}{': ' if why else ''}{why}" if run["state"] != "completed" else state)
     if run["result"] is not None:
-        say(json.dumps(run["result"], indent=2, ensure_ascii=False))
+        say(as_json_text(run["result"], indent=2))

@@ -2,7 +2,6 @@
 
 # ruff: noqa: PLC0415 - what is slow to import is imported where it is used, so that `--help` is quick
 
-import json
 import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kernel.cli.command import at_desk, example
-from kernel.cli.output import plain, say, tell
+from kernel.cli.output import as_json_text, plain, say, tell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +57,7 @@ async def _follow(socket: "Path", *, as_json: bool) -> None:
 
     try:
         async for event in follow(socket):
-            say(json.dumps(event, ensure_ascii=False) if as_json else _line(event))
+            say(as_json_text(event) if as_json else _line(event))
             sys.stdout.flush()
     except ConnectionRefusedError:
         raise StoreError(f"the kernel behind {socket} does not answer") from None

@@ -56,7 +56,7 @@ class Foreground:
     def _prepare_output(self) -> Screen | None:
         """The screen on a terminal; None where it is logged."""
         form = self._log_format or self._kernel.config.kernel.log_format
-        if form == "auto" and is_terminal(sys.stdout):
+        if self._log_format is None and is_terminal(sys.stdout):
             # Beside the lines of runs: what went wrong, and what jobs say.
             install(
                 LogHandler(
@@ -64,16 +64,18 @@ class Foreground:
                 )
             )
             return Screen(self._writer, colours=has_colours(sys.stdout))
-        install(LogHandler(self._writer, log_renderer("json" if form == "json" else "text"), lambda _record: True))
+        install(LogHandler(self._writer, log_renderer(is_json=form == "json"), lambda _record: True))
         return None
 
     async def _live(self) -> int:
+        self._is_up = False
         self._stopping = asyncio.Event()
         self._reloads: set[asyncio.Task[None]] = set()
         self._signals.listen()
         if not await self._start():
             self._say("stopped before it had started")
             return 0
+        self._is_up = True
         tune()
         await self._tell_ready()
         await self._stopping.wait()
@@ -111,9 +113,12 @@ class Foreground:
 
     def _on_hurry(self) -> None:
         log.warning("second signal: what still runs is cancelled now")
-        self._kernel.hurry("a second signal")
+        if self._is_up:
+            self._kernel.hurry("a second signal")
 
     def _on_reload(self) -> None:
+        if not self._is_up:
+            return
         task = asyncio.create_task(self._reload(), name="mainspring:reload")
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)

@@ -55,9 +55,9 @@ def install(handler: logging.Handler) -> None:
     logging.captureWarnings(capture=True)
 
 
-def log_renderer(form: str) -> Callable[[logging.LogRecord], str]:
-    """``form``: text or json."""
-    if form == "json":
+def log_renderer(*, is_json: bool) -> Callable[[logging.LogRecord], str]:
+    """JSON; or what a person reads: in columns on a terminal, elsewhere as ``key=value``."""
+    if is_json:
         renderer: Processor = structlog.processors.JSONRenderer(default=repr)
     elif has_colours(sys.stdout):
         renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)

@@ -14,19 +14,23 @@ if TYPE_CHECKING:
 _PACKAGE = Template('''\
 """What the plugin $name is for, in a line."""
 
-from kernel import Context, every, hookimpl
+from kernel import Context, Retry, every, hookimpl, job
 
 
-@every("60s")
-async def say_hello(ctx: Context, name: str = "world") -> str:
-    """Greets somebody; its first line is shown by `mainspring jobs`."""
-    ctx.log.info("hello, %s", name)
-    return f"hello, {name}"
+@every("10s")
+async def greet(ctx: Context) -> str:
+    ctx.log.info("hello from attempt %d", ctx.attempt)
+    return "hello"
+
+
+@job(retry=Retry(attempts=3, base="2s"), timeout="1m")
+async def welcome(ctx: Context, name: str, *, loud: bool = False) -> str:
+    return name.upper() if loud else name
 
 
 @hookimpl
 def register_jobs():
-    return [say_hello]
+    return [greet, welcome]
 ''')
 
 _TEST = Template('''\
@@ -47,15 +51,15 @@ plugin_dirs = [{json.dumps(str(Path(__file__).parents[1]))}]
 """
 
 
-def test_it_greets_whom_the_payload_names(tmp_path):
+def test_a_loud_welcome_is_in_capitals(tmp_path):
     (tmp_path / "plugins.toml").write_text(CONFIG)
 
     async def story():
         async with Kernel.from_toml(tmp_path / "plugins.toml") as kernel:
-            run = await kernel.enqueue("$name.say_hello", {"name": "Ada"})
+            run = await kernel.enqueue("$name.welcome", {"name": "Ada", "loud": True})
             return await kernel.wait(run.id, timeout="10s")
 
-    assert asyncio.run(story()).result == "hello, Ada"
+    assert asyncio.run(story()).result == "ADA"
 ''')
 
 

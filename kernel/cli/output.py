@@ -36,7 +36,13 @@ def say(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """One JSON document."""
-    say(json.dumps(value, indent=2, ensure_ascii=False))
+    say(as_json_text(value, indent=2))
+
+
+def as_json_text(value: Any, indent: int | None = None) -> str:
+    """JSON as stdout can carry it: letters as they are where that is UTF-8."""
+    is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return json.dumps(value, indent=indent, ensure_ascii=not is_utf8)
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Any]], *, empty: str) -> None:
@@ -104,7 +110,7 @@ def _text(value: Any) -> str:
         case int() | float():
             return str(value)
         case _:
-            return json.dumps(value, ensure_ascii=False)
+            return as_json_text(value)
 
 
 def _aligned(cell: str, column: Column, width: int) -> str:

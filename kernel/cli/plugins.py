@@ -29,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def list_plugins(context: typer.Context, *, as_json: AsJson = False) -> None:
-    """Lists the plugins that are found: enabled, off or broken, and why."""
+    """Lists the plugins: enabled, off or broken, and why."""
     found = at_desk(context, lambda desk: desk.plugins())
     if as_json:
         print_json(found)
@@ -77,7 +77,10 @@ def _switch(path: "Path", name: str, *, enabled: bool) -> None:
 
 
 def new(context: typer.Context, name: Name) -> None:
-    """Makes a plugin package with a job, a schedule and a test, in the first folder of kernel.plugin_dirs."""
+    """Makes a new plugin package, with a test beside it.
+
+    It goes into the first folder of kernel.plugin_dirs, and nothing is overwritten.
+    """
     from kernel.cli.new_plugin import write_plugin
     from kernel.config import check_plugin_name, load_config
     from kernel.model.errors import RequestError

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kernel.cli.command import AsJson, call, example, group
+from kernel.cli.command import AsJson, call, duration_of, example, group
 from kernel.cli.output import Column, moment, print_json, print_table, say
 
 Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="The queue's name.")]
@@ -51,7 +51,7 @@ def pause(
     ] = None,
 ) -> None:
     """Lets no run of a queue begin until it is resumed. What runs already goes on."""
-    call(context, "queues_pause", creates=True, queue=queue, duration=duration)
+    call(context, "queues_pause", creates=True, queue=queue, duration=duration_of(duration))
     say(f"{queue} is paused" + (f" for {duration}" if duration else ""))
 
 

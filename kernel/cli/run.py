@@ -11,7 +11,7 @@ from kernel.cli.command import example
 
 
 class LogFormat(StrEnum):
-    TEXT = "text"
+    CONSOLE = "console"
     JSON = "json"
 
 
@@ -27,7 +27,9 @@ def run(
     ] = False,
     log_format: Annotated[
         LogFormat | None,
-        typer.Option(help="Logs instead of the lines for a terminal; else kernel.log_format of plugins.toml decides."),
+        typer.Option(
+            help="How it logs, on a terminal too; else kernel.log_format decides, and a terminal gets short lines."
+        ),
     ] = None,
 ) -> None:
     """Runs a kernel in the foreground until Ctrl-C or SIGTERM.

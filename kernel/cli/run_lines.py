@@ -11,7 +11,6 @@ from kernel.model.duration import words
 from kernel.model.events import (
     ConfigReloaded,
     Event,
-    PluginBroken,
     PluginDisabled,
     PluginEnabled,
     RunCancelled,
@@ -127,6 +126,3 @@ async def log_ends(events: Sequence[Event]) -> None:
 
 def _clock(instant: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(instant))
-
-
-__all__ = ["ENDS", "ON_SCREEN", "PluginBroken", "Screen", "log_ends"]

@@ -1,13 +1,12 @@
 """``mainspring runs``: what was enqueued, and what became of it."""
 
-import json
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from kernel.cli.command import AsJson, call, example, group
-from kernel.cli.output import Column, moment, print_fields, print_json, print_table, say
+from kernel.cli.output import Column, as_json_text, moment, print_fields, print_json, print_table, say
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of runs, as `runs list` has them.")]
 
@@ -82,7 +81,7 @@ def show(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Shows all that is kept of one run: payload, result, the last error."""
+    """Shows all that is kept of one run."""
     found = call(context, "runs_show", run=run)
     if as_json:
         print_json(found)
@@ -98,8 +97,8 @@ def show(
 
 
 def _as_text(value: Any) -> str:
-    short = json.dumps(value, ensure_ascii=False)
-    return short if len(short) <= _SHORT else json.dumps(value, indent=2, ensure_ascii=False)
+    short = as_json_text(value)
+    return short if len(short) <= _SHORT else as_json_text(value, indent=2)
 
 
 def cancel(
@@ -109,7 +108,10 @@ def cancel(
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Kept with the runs.")] = "cancelled by hand",
     as_json: AsJson = False,
 ) -> None:
-    """Cancels runs: waiting ones end at once, running ones are told to by the kernel that has them."""
+    """Cancels runs, waiting and running ones.
+
+    Waiting ones end at once, running ones are told to by the kernel that has them.
+    """
     ended = call(context, "runs_cancel", runs=runs, reason=reason)
     if as_json:
         print_json(ended)
@@ -129,7 +131,10 @@ def _cancelled(one: dict[str, Any]) -> str:
 
 
 def retry(context: typer.Context, runs: Ids, *, as_json: AsJson = False) -> None:
-    """Queues runs again that have failed, were cancelled or have expired, with all their attempts."""
+    """Queues runs again that ended without success.
+
+    Those that have failed, were cancelled or have expired; they get all their attempts again.
+    """
     ended = call(context, "runs_retry", runs=runs)
     if as_json:
         print_json(ended)

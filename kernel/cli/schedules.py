@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from kernel.cli.command import AsJson, Payload, at_desk, call, example, group, payload_of
-from kernel.cli.output import Column, moment, print_json, print_table, say
+from kernel.cli.command import AsJson, Payload, at_desk, call, duration_of, example, group, payload_of
+from kernel.cli.output import Column, moment, print_json, print_table, say, tell
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name, as `schedules list` has it.")]
 
@@ -22,21 +22,22 @@ def add_to(app: typer.Typer) -> None:
     schedules.command("resume", epilog=example("schedules resume fleet.sync_car_data"))(resume)
     schedules.command("trigger", epilog=example("schedules trigger fleet.sync_car_data"))(trigger)
     added = example(
-        "schedules add nightly fleet.process-car --cron '0 3 * * *' \\",
-        '    --timezone Europe/Berlin --payload \'{"car_id": "42"}\'',
+        "schedules add nightly fleet.process-car --cron '0 3 * * *' --payload '{\"car_id\": \"42\"}'",
         "schedules add often fleet.sync_car_data --every 10m",
-    ).replace("  mainspring     --", "      --")
+    )
     schedules.command("add", epilog=added)(add)
     schedules.command("remove", epilog=example("schedules remove nightly"))(remove)
 
 
 def list_schedules(context: typer.Context, *, as_json: AsJson = False) -> None:
-    """Lists all schedules, those of plugins and those added by hand, with the next tick of each."""
+    """Lists all schedules, with the next tick of each."""
     found = call(context, "schedules_list")
     if as_json:
         print_json(found)
-    else:
-        print_table(_COLUMNS, [_row(schedule) for schedule in found], empty="no schedules")
+        return
+    print_table(_COLUMNS, [_row(schedule) for schedule in found], empty="no schedules")
+    if not all(schedule["job_known"] for schedule in found):
+        tell("job unknown: no kernel has announced it; is its plugin enabled, and has a kernel run since?")
 
 
 def _row(schedule: dict[str, Any]) -> list[Any]:
@@ -46,7 +47,10 @@ def _row(schedule: dict[str, Any]) -> list[Any]:
 
 
 def pause(context: typer.Context, name: Name) -> None:
-    """Lets a schedule run nothing until it is resumed; its ticks are recorded as paused."""
+    """Lets a schedule run nothing until it is resumed.
+
+    Its ticks are recorded as paused.
+    """
     call(context, "schedules_pause", schedule=name)
     say(f"{name} is paused")
 
@@ -58,7 +62,10 @@ def resume(context: typer.Context, name: Name) -> None:
 
 
 def trigger(context: typer.Context, name: Name, *, as_json: AsJson = False) -> None:
-    """Runs a schedule's job now, with its payload, beside its ticks. Prints the run's id."""
+    """Runs a schedule's job now, beside its ticks.
+
+    It gets the schedule's payload. Prints the run's id.
+    """
     run = call(context, "schedules_trigger", schedule=name)
     print_json(run) if as_json else say(run["id"])
 
@@ -95,10 +102,14 @@ def add(
     paused: Annotated[bool, typer.Option("--paused", help="Adds it paused.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Adds a schedule, which is kept in the store and survives restarts. One of --cron and --every says when."""
+    """Adds a schedule, which is kept in the store.
+
+    It survives restarts. One of --cron and --every says when.
+    """
     options = {
-        "cron": cron, "every": every, "timezone": timezone, "anchor": anchor, "jitter": jitter, "start": start,
-        "end": end, "catch_up": catch_up, "catch_up_window": catch_up_window, "catch_up_max": catch_up_max,
+        "cron": cron, "every": duration_of(every), "timezone": timezone, "anchor": anchor, "jitter": duration_of(jitter),
+        "start": start, "end": end, "catch_up": catch_up, "catch_up_window": duration_of(catch_up_window),
+        "catch_up_max": catch_up_max,
         "overlap": overlap, "paused": paused or None,
     }  # fmt: skip
     given = {option: value for option, value in options.items() if value is not None}

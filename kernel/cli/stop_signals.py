@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 HURRY_SECONDS = 2.0
+_LATE_SECONDS = 0.5
 _CLOSING_SECONDS = 15.0
 """Beyond the grace: for plugins to stop and for outcomes to be written."""
 
@@ -62,7 +63,7 @@ class StopSignals:
             self._end_after(self._grace_seconds() + HURRY_SECONDS + _CLOSING_SECONDS, "it did not end after its grace")
             self._tell(self._on_stop)
         elif self.count == 2:
-            self._end_after(HURRY_SECONDS, "it did not end within 2 s of the second signal")
+            self._end_after(HURRY_SECONDS + _LATE_SECONDS, "it did not end within 2 s of the second signal")
             self._tell(self._on_hurry)
         else:
             os._exit(1)

@@ -34,7 +34,7 @@ _GROUPS = (run, check, plugins, jobs, schedules, upcoming, enqueue, runs, queues
 
 
 class Tree(TyperGroup):
-    """The top of the commands. Those that plugins add are looked for when a name is not one of ours: it takes their code."""
+    """The top of the commands. For a name that is not one of ours the plugins are asked, which takes their code."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         found = super().get_command(ctx, cmd_name)

@@ -34,7 +34,7 @@ def next_instants(
     name: Annotated[str, typer.Option(metavar="NAME", help="The schedule's name, from which H takes its place.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Prints when a cron expression is due next, one instant a line."""
+    """Prints when a cron expression is due next."""
     from datetime import UTC, datetime  # noqa: PLC0415 - at first use, as the model
 
     from kernel.model.cron import CronExpression, upcoming  # noqa: PLC0415 - as above

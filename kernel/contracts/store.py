@@ -33,9 +33,9 @@ class Claim(NamedTuple):
 
 
 class Claims(NamedTuple):
-    """``next_due``: when the earliest run that is not due yet becomes so, None when there is none.
+    """``next_due``: when the earliest run that is not due yet, of whatever job, becomes so, None when there is none.
 
-    ``expired``: waiting runs whose ``expires`` has passed; this call ended them.
+    ``expired``: waiting runs whose ``expires`` has come; this call ended them, with the reason "expired".
     """
 
     runs: list[Claimed]
@@ -123,7 +123,10 @@ class Announced(NamedTuple):
 
 
 class Signals(NamedTuple):
-    """Counters that grow when an operator's change was written: a kernel re-reads what grew."""
+    """Counters that grow when an operator's change was written: a kernel re-reads what grew.
+
+    ``schedules``: put, removed or paused (not looked at). ``queues``: paused. ``cancels``: wanted of a running run.
+    """
 
     schedules: int
     queues: int
@@ -172,20 +175,25 @@ class Store(Protocol):
     async def finish(self, changes: Sequence[Change]) -> list[bool]:
         """Writes each change whose (id, token) is still the running one's; False for the stale, which change nothing.
 
-        A final change frees the run's unique key and, with ``schedule``, lets the next blocked run of that schedule go.
+        A change without ``error`` keeps the last one. A final change frees the run's unique key and, with ``schedule``,
+        lets the next blocked run of that schedule go; so does every other end of a run. The next is the one of the oldest
+        tick, once nothing but blocked runs of the schedule is unfinished: it is queued when it is due, else scheduled.
         """
 
     async def stick(self, ids: Sequence[str]) -> None:
         """Marks running runs as stuck."""
 
     async def cancel(self, ids: Sequence[str], reason: str, now: float) -> list[Ended]:
-        """Waiting runs become cancelled; running ones keep running with ``cancel_reason`` set. Unknown ids are left out."""
+        """Waiting runs become cancelled; running ones keep running with ``cancel_reason`` set. Unknown ids are left out.
+
+        The wish stays with a run that waits again, until it has ended or is retried by hand.
+        """
 
     async def cancels(self, kernel: str) -> list[tuple[str, int, str]]:
         """(id, token, reason) of the runs of this kernel that somebody wants cancelled."""
 
     async def retry(self, ids: Sequence[str], now: float) -> list[Ended]:
-        """failed, cancelled and expired runs become queued, due now, with no failures. Others stay as they are.
+        """failed, cancelled and expired runs become queued, due now, with no failures, never to expire. Others stay as they are.
 
         A run whose unique key has been taken by another one stays as it is too: ``after`` equals ``before``.
         """
@@ -201,7 +209,10 @@ class Store(Protocol):
         """state -> how many runs; ``limit`` and ``before`` are not looked at."""
 
     async def prune(self, keep: Mapping[str, Keep], default: Keep, ticks_before: float, now: float, limit: int) -> int:
-        """Deletes at most ``limit`` finished runs that their job's ``Keep`` no longer keeps, and old ticks; how many went."""
+        """Deletes at most ``limit`` finished runs that their job's ``Keep`` no longer keeps, and at most as many old ticks.
+
+        Returns how many runs and ticks went: fewer than ``limit`` when nothing is left to delete.
+        """
 
     # Queues
 
@@ -228,6 +239,7 @@ class Store(Protocol):
     ) -> list[Looked | None]:
         """In one transaction, for each look whose ``expected`` holds: what ``decide`` says, given the schedule's unfinished runs.
 
+        They are given in the order of their ids. What it cancels ends at ``until`` and before the new runs are inserted.
         ``decide`` is pure and may be called on another thread; looks of one schedule are carried out in order. None for a
         look that another kernel has made already. Of consecutive ledger lines with equal result and reason (runs apart)
         one range is kept.

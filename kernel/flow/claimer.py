@@ -63,6 +63,8 @@ class Claimer:
         self._running = running
         self._smallest_window = concurrency
         self._window = concurrency
+        self.is_hungry_below = max(concurrency // 2, 1)
+        """The length of the ready queue below which ``hungry`` should be told."""
         self._window_filled_at = -math.inf
         self._paused: dict[str, float] = {}
         self._woken = asyncio.Event()
@@ -88,8 +90,9 @@ class Claimer:
             self._timer.cancel()
 
     def wake(self) -> None:
-        """Something may have changed: claim, even if only to end what has expired."""
+        """Something may have changed: claim, even if only to end what has expired, or what may be more urgent now."""
         self._must_claim = True
+        self._newcomer = -math.inf
         self._woken.set()
 
     def new_work(self, urgency: float) -> None:
@@ -108,11 +111,6 @@ class Claimer:
         """The ready queue runs low, or a limited lane has room again."""
         if self._may_be_more:
             self._woken.set()
-
-    @property
-    def is_hungry_below(self) -> int:
-        """The length of the ready queue below which ``hungry`` should be told."""
-        return self._window // 2
 
     def pause(self, paused: dict[str, float]) -> None:
         """Queue -> until when it is paused, all of them; runs of these that have not begun go back."""
@@ -147,7 +145,7 @@ class Claimer:
                 await self._turn()
                 wait = 0.1
             except StoreError as error:
-                self._recorder.trouble(error)
+                self._recorder.trouble("claims", error)
                 wait = await self._rest(wait)
             except Exception:
                 log.exception("claiming failed; it is tried again")
@@ -160,36 +158,51 @@ class Claimer:
         return min(wait * 2, 5.0)
 
     async def _turn(self) -> None:
+        if self._recorder.is_held_up:  # woken when it is no longer
+            return
         limit, before = self._appetite()
         newcomer, must, self._newcomer, self._must_claim = self._newcomer, self._must_claim, math.inf, False
         if limit <= 0 and not must:
             self._may_be_more = self._may_be_more or newcomer < math.inf
             return
-        self._ready.refresh_limits(self._running())
+        await self._claim(max(limit, 0), before)
+
+    async def _claim(self, limit: int, before: float | None) -> None:
+        if self._ready.refresh_limits(self._running()):
+            self._wake_workers()
         jobs, queues = self._limits.rooms()
         now = self._clock.now()
         for queue, until in self._paused.items():
             if until > now:
                 queues[queue] = 0
         self._expected = math.inf
-        runs, next_due = await self._recorder.claim(Claim(self._kernel_id, now, max(limit, 0), jobs, queues, before))
-        self._may_be_more = len(runs) >= limit or self._limits.are_set
+        runs, next_due = await self._recorder.claim(Claim(self._kernel_id, now, limit, jobs, queues, before))
+        self._recorder.recovered("claims")
         if runs:
             self._ready.push(runs)
             if self._paused:  # by somebody while the claim was under way
                 self.release(lambda run: self._paused.get(run.queue, 0.0) > now, "queue paused")
             self._wake_workers()
         self._arm(min(math.inf if next_due is None else next_due, self._expected), now)
-        self._fit_window(full=len(runs) >= limit)
-        if self._may_be_more and len(runs) >= limit and len(self._ready) < self.is_hungry_below:
+        if before is None:
+            # Otherwise the store was asked for a few out of the order, and may have any number of others.
+            self._see_what_is_left(full=len(runs) >= limit)
+
+    def _see_what_is_left(self, *, full: bool) -> None:
+        self._may_be_more = full or self._limits.are_set
+        self._fit_window(full=full)
+        if full and self._ready.startable < self.is_hungry_below:
             self._woken.set()
 
     def _appetite(self) -> tuple[int, float | None]:
-        limit = self._free_slots() + self._window - len(self._ready)
+        limit = self._free_slots() + self._window - self._ready.startable
         if limit > 0 or self._newcomer == math.inf:
             return limit, None
+        # Past the window for what goes before the next batch, whatever else is held: so it stays bounded.
         worst = self._ready.worst()
-        return (1, worst) if worst is not None and self._newcomer < worst else (0, None)
+        if worst is None or self._newcomer >= worst:
+            return 0, None
+        return self._smallest_window, self._ready.urgency_at(self._smallest_window)
 
     def _fit_window(self, *, full: bool) -> None:
         now = self._clock.elapsed()
@@ -197,6 +210,7 @@ class Claimer:
             self._window = min(self._window * 2, max(_LARGEST_WINDOW, self._smallest_window))
         elif now - self._window_filled_at > 4 * _QUICK_SECONDS:
             self._window = self._smallest_window
+        self.is_hungry_below = max(self._window // 2, 1)
         self._window_filled_at = now
 
     def _arm(self, next_due: float, now: float) -> None:

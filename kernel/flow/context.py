@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextvars import ContextVar
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from kernel.model.errors import RequestError
@@ -13,6 +12,7 @@ from kernel.model.run import Claimed, Run, RunState, instant
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from datetime import datetime
 
     from kernel.model.job import Job
 
@@ -40,9 +40,11 @@ class Services(Protocol):
 class Context:
     """One attempt of one run. In ``def`` jobs the same methods block until they are done."""
 
-    __slots__ = ("_cancelled", "_claimed", "_deadline", "_job", "_log", "_loop", "_services", "_started")
+    __slots__ = (
+        "_cancelled", "_claimed", "_deadline", "_has_seen", "_job", "_log", "_loop", "_services", "_started",
+    )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - made for each attempt, and keywords take time
         self, claimed: Claimed, job: Job, services: Services, started: float, deadline: float | None,
         loop: asyncio.AbstractEventLoop,
     ) -> None:  # fmt: skip
@@ -53,6 +55,7 @@ class Context:
         self._deadline = deadline
         self._loop = loop
         self._cancelled: str | None = None
+        self._has_seen = False
         self._log: logging.LoggerAdapter[logging.Logger] | None = None
 
     @property
@@ -93,7 +96,14 @@ class Context:
     @property
     def cancelled(self) -> str | None:
         """Why the attempt should end, or None. A ``def`` job has to look here now and then: nothing else can end it."""
+        if self._cancelled is not None:
+            self._has_seen = True
         return self._cancelled
+
+    @property
+    def has_seen_cancelled(self) -> bool:
+        """Whether the job has looked at ``cancelled`` since there is a reason: then its end may be an early one."""
+        return self._has_seen
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
@@ -136,7 +146,7 @@ def describe(error: BaseException) -> str:
     """``Type: message`` in one line, whatever the error's ``__str__`` does."""
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - a hostile __str__ must not hide the error
+    except BaseException:  # noqa: BLE001 - a hostile __str__ must not hide the error, nor end the process
         text = "(its message cannot be read)"
     first = text.splitlines()[0] if text else ""
     return f"{type(error).__name__}: {first[:500]}" if first else type(error).__name__

@@ -101,6 +101,7 @@ class Engine:
         self._pruner = Pruner(store, catalog, clock)
         self.recorder.on_new_work = self.claimer.new_work
         self.recorder.on_due = self.claimer.expect
+        self.recorder.on_recovered = self.claimer.wake
         self.recorder.on_schedule_run_ended = self.scheduler.run_ended
         self.pool.on_hungry = self.claimer.hungry
         self.pool.hungry_below = lambda: self.claimer.is_hungry_below

@@ -31,53 +31,55 @@ class Subscription:
         name: str,
         kinds: tuple[type[Event], ...],
         tell: Callable[[Sequence[Event]], Awaitable[None]],
-        clock: Clock,
+        report: Callable[[str, int], None],
     ) -> None:
         self.name = name
         self.kinds = kinds
         self.dropped = 0
         self._tell = tell
-        self._clock = clock
+        self._report = report
         self._inbox: deque[Event] = deque()
         self._filled = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._emptied.set()
         self._unreported = 0
         self._task = asyncio.create_task(self._deliver(), name=f"mainspring:events:{name}")
 
     def put(self, event: Event) -> None:
         if len(self._inbox) >= INBOX:
+            if not self._unreported:
+                log.warning("%s does not keep up: events are not told to it from now on", self.name)
             self.dropped += 1
             self._unreported += 1
             return
         self._inbox.append(event)
         self._filled.set()
+        self._emptied.clear()
 
     async def close(self, seconds: float) -> None:
         """Tells what is left, for so long at the most."""
-        waiting = asyncio.ensure_future(self._emptied())
+        waiting = asyncio.ensure_future(self._emptied.wait())
         await asyncio.wait({waiting, self._task}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in (waiting, self._task):
             task.cancel()
         await asyncio.wait({waiting, self._task}, timeout=1.0)
 
-    async def _emptied(self) -> None:
-        while self._inbox or self._filled.is_set():
-            await asyncio.sleep(0.01)
-
     async def _deliver(self) -> None:
         while True:
             await self._filled.wait()
             batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), BATCH))]
-            if self._unreported and Event in self.kinds + EventsDropped.__mro__:
-                batch.append(EventsDropped(self._clock.now(), self.name, self._unreported))
             if self._unreported:
-                log.warning("%s does not keep up: %d events were not told to it", self.name, self._unreported)
-                self._unreported = 0
+                count, self._unreported = self._unreported, 0
+                self._report(self.name, count)
             try:
                 await self._tell(batch)
-            except Exception:
+            except (Exception, asyncio.CancelledError, SystemExit, KeyboardInterrupt):
+                if self._task.cancelling():
+                    raise
                 log.exception("%s: telling it %d events failed", self.name, len(batch))
             if not self._inbox:
                 self._filled.clear()
+                self._emptied.set()
 
 
 class EventBus:
@@ -101,10 +103,14 @@ class EventBus:
         self, name: str, kinds: tuple[type[Event], ...], tell: Callable[[Sequence[Event]], Awaitable[None]]
     ) -> Subscription:
         """From now on ``tell`` gets lists of the events of these kinds, in order, one list at a time."""
-        subscription = Subscription(name, kinds, tell, self._clock)
+        subscription = Subscription(name, kinds, tell, self._tell_of_drops)
         self._subscriptions.append(subscription)
         self._by_kind.clear()
         return subscription
+
+    def _tell_of_drops(self, listener: str, count: int) -> None:
+        log.warning("%s keeps up again: %d events were not told to it", listener, count)
+        self.publish(EventsDropped(self._clock.now(), listener, count))
 
     async def unsubscribe(self, subscription: Subscription, seconds: float = 1.0) -> None:
         if subscription in self._subscriptions:

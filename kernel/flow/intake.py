@@ -9,9 +9,9 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+from kernel.contracts.store import RunQuery
 from kernel.model.errors import RequestError, shown
 from kernel.model.request import make_run, payload_text
-from kernel.contracts.store import RunQuery
 from kernel.model.run import IdSource, NewRun, Run, RunExtra, as_run
 
 if TYPE_CHECKING:

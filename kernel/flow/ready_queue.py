@@ -5,7 +5,7 @@ Whoever pops has a free slot of the kernel already; here the limits of queue and
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heappop, heappush, nsmallest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -99,13 +99,20 @@ class ReadyQueue:
     def __len__(self) -> int:
         return len(self._heap) + self._aside_count
 
-    def refresh_limits(self, running: Iterable[Claimed]) -> None:
-        """To be called before a claim: if the limits have changed, whatever stands aside may try again."""
-        if self._limits.refresh((entry[2] for entry in self._entries()), running):
-            for lane in self._aside.values():
-                for entry in lane:
-                    heappush(self._heap, entry)
-            self._aside, self._aside_count = {}, 0
+    @property
+    def startable(self) -> int:
+        """How many are held but for those that stand aside: of these there is always enough."""
+        return len(self._heap)
+
+    def refresh_limits(self, running: Iterable[Claimed]) -> bool:
+        """To be called before a claim: if the limits have changed (then True), whatever stands aside may try again."""
+        if not self._limits.refresh((entry[2] for entry in self._entries()), running):
+            return False
+        for lane in self._aside.values():
+            for entry in lane:
+                heappush(self._heap, entry)
+        self._aside, self._aside_count = {}, 0
+        return True
 
     def push(self, runs: Iterable[Claimed]) -> None:
         counts = self._limits.are_set
@@ -129,22 +136,30 @@ class ReadyQueue:
             self._aside_count += 1
         return None
 
-    def ended(self, run: Claimed) -> None:
-        """A slot came free: the head of each lane that shares the run's queue or job may try again."""
+    def ended(self, run: Claimed) -> int:
+        """A slot came free: the head of each lane that shares the run's queue or job may try again; how many do."""
         if not self._limits.are_set:
-            return
+            return 0
         self._limits.ended(run)
-        if self._aside_count:
-            for lane in [lane for lane in self._aside if lane[0] == run.queue or lane[1] == run.job]:
-                waiting = self._aside[lane]
-                heappush(self._heap, heappop(waiting))
-                self._aside_count -= 1
-                if not waiting:
-                    del self._aside[lane]
+        if not self._aside_count:
+            return 0
+        lanes = [lane for lane in self._aside if lane[0] == run.queue or lane[1] == run.job]
+        for lane in lanes:
+            waiting = self._aside[lane]
+            heappush(self._heap, heappop(waiting))
+            self._aside_count -= 1
+            if not waiting:
+                del self._aside[lane]
+        return len(lanes)
 
     def worst(self) -> float | None:
         """The largest urgency held, None when empty."""
         return max((entry[0] for entry in self._entries()), default=None)
+
+    def urgency_at(self, place: int) -> float | None:
+        """The urgency of the run that so many others would be begun with or before; None when there are fewer."""
+        first = nsmallest(place, self._entries())
+        return first[-1][0] if len(first) == place else None
 
     def take(self, which: Callable[[Claimed], bool]) -> list[Claimed]:
         """Takes out the runs for which ``which`` holds, to be given back to the store."""

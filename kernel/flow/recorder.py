@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 from collections import deque
 from functools import partial
@@ -48,6 +49,7 @@ Answer = TypeVar("Answer")
 _BATCH = 2_000
 _LONGEST_WAIT = 5.0
 _LOOK_AGAIN = 1.0
+_OUTCOMES = "outcomes"
 
 
 class Finished(NamedTuple):
@@ -65,13 +67,15 @@ class Gatherer(Generic[Item, Answer]):
         self._write = write
         self._waiting: deque[tuple[Sequence[Item], asyncio.Future[list[Answer]]]] = deque()
         self._task: asyncio.Task[None] | None = None
+        # A batch belongs to many callers: it is not written with the context variables of the first of them.
+        self._context = contextvars.copy_context()
 
     def put(self, items: Sequence[Item]) -> asyncio.Future[list[Answer]]:
         """The answers to ``items``, in order, once they are written."""
         future: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
         self._waiting.append((items, future))
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="mainspring:gatherer")
+            self._task = asyncio.create_task(self._run(), name="mainspring:gatherer", context=self._context.copy())
         return future
 
     async def drain(self) -> None:
@@ -141,11 +145,15 @@ class Recorder:
         self._enqueues: Gatherer[NewRun, str] = Gatherer(self._write_enqueues)
         self._finishes: list[Finished] = []
         self._finisher: asyncio.Task[None] | None = None
+        self._being_written = 0
+        self._context = contextvars.copy_context()
         self._watchers: dict[str, list[asyncio.Future[None]]] = {}
+        self._troubled: set[str] = set()
         self._troubled_since: float | None = None
         self.on_new_work: Callable[[float], None] = lambda _urgency: None
         self.on_due: Callable[[float], None] = lambda _due: None
         self.on_cancels: Callable[[], None] = lambda: None
+        self.on_recovered: Callable[[], None] = lambda: None
         self.on_schedule_run_ended: Callable[[str, float], None] = lambda _schedule, _finished: None
         self.written = 0
 
@@ -206,6 +214,8 @@ class Recorder:
             expires = run.extra.expires if run.extra and run.extra.expires is not None else run.due
             self._bus.publish(RunExpired(now, run.id, run.job, run.queue, expires))
             self._wake(run.id)
+            if run.schedule is not None:
+                self.on_schedule_run_ended(run.schedule, now)
 
     def started(self, run: Claimed) -> None:
         if self._bus.wants(RunStarted):
@@ -217,7 +227,9 @@ class Recorder:
         """Takes an outcome; it is written with the next batch, and kept in memory until the store takes it."""
         self._finishes.append(finished)
         if self._finisher is None:
-            self._finisher = asyncio.create_task(self._write_finishes(), name="mainspring:finisher")
+            self._finisher = asyncio.create_task(
+                self._write_finishes(), name="mainspring:finisher", context=self._context.copy()
+            )
 
     async def drain(self) -> None:
         """Waits until everything that was taken is written."""
@@ -225,22 +237,31 @@ class Recorder:
             await asyncio.wait({self._finisher})
         await self._enqueues.drain()
 
+    async def give_up(self) -> None:
+        """At the very end, when the store takes nothing: outcomes that are not written are forgotten."""
+        self._finishes.clear()
+        if self._finisher is not None:
+            self._finisher.cancel()
+            await asyncio.wait({self._finisher})
+
     @property
     def unwritten(self) -> int:
-        return len(self._finishes)
+        return len(self._finishes) + self._being_written
 
     async def _write_finishes(self) -> None:
         try:
             while self._finishes:
                 batch, self._finishes = self._finishes[:_BATCH], self._finishes[_BATCH:]
+                self._being_written = len(batch)
                 try:
                     await self._write_finished(batch)
                 except Exception:
                     log.exception("%d outcomes cannot be written together; each by itself now", len(batch))
                     for one in batch:
                         await self._write_one(one)
+                self._being_written = 0
         finally:
-            self._finisher = None
+            self._being_written, self._finisher = 0, None
 
     async def _write_finished(self, batch: list[Finished]) -> None:
         answers, again = await self._finish_surely([one.change for one in batch])
@@ -267,29 +288,41 @@ class Recorder:
             except StoreError as error:
                 # It may have been written all the same; then the second time finds it done.
                 again = True
-                self.trouble(error)
+                self.trouble(_OUTCOMES, error)
                 await sleep(self._clock, wait)
                 wait = min(wait * 2, _LONGEST_WAIT)
             else:
-                self.recovered()
+                self.recovered(_OUTCOMES)
                 return answers, again
 
-    def trouble(self, error: StoreError) -> None:
-        """The store refused something that will be tried again: told once, until it recovers."""
+    def trouble(self, part: str, error: StoreError) -> None:
+        """The store refused something that will be tried again, for ``part`` of the flow: told once, until it recovers."""
+        self._troubled.add(part)
         if self._troubled_since is None:
             self._troubled_since = self._clock.elapsed()
             log.warning("the store does not take what it is given; outcomes wait in memory: %s", error)
             self._bus.publish(StoreTroubled(self._clock.now(), str(error)))
 
-    def recovered(self) -> None:
-        if self._troubled_since is not None:
+    def recovered(self, part: str) -> None:
+        """It works again for ``part``; told when it does for all that had trouble."""
+        if part not in self._troubled:
+            return
+        self._troubled.remove(part)
+        if not self._troubled and self._troubled_since is not None:
             seconds, self._troubled_since = self._clock.elapsed() - self._troubled_since, None
             log.warning("the store works again after %.1f s", seconds)
             self._bus.publish(StoreRecovered(self._clock.now(), seconds))
+        if part == _OUTCOMES:
+            self.on_recovered()
 
     @property
     def is_troubled(self) -> bool:
-        return self._troubled_since is not None
+        return bool(self._troubled)
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether outcomes cannot be written: then nothing new should begin, for its outcome would wait as well."""
+        return _OUTCOMES in self._troubled
 
     async def stick(self, run: Claimed, reason: str) -> None:
         """Marks the run as stuck: told to end, and has not."""
@@ -387,6 +420,9 @@ class Recorder:
                 self.on_new_work(change.urgency)
         else:
             self.on_due(change.due)
+        self._tell_change(finished, change)
+
+    def _tell_change(self, finished: Finished, change: Change) -> None:
         match change.state:
             case RunState.COMPLETED:
                 if self._bus.wants(RunCompleted):

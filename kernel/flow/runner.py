@@ -15,7 +15,7 @@ from kernel.model.payload import NotJsonError, encode
 from kernel.model.run import Claimed, Failure
 
 if TYPE_CHECKING:
-    from kernel.flow.threads import ThreadPool
+    from kernel.flow.threads import Result, ThreadPool
     from kernel.model.job import Job
 
 _TRACEBACK_CHARACTERS = 16_000
@@ -39,14 +39,19 @@ class Runner:
                 else:
                     result = await job.function(**arguments)
             else:
-                result = await self._in_thread(job, context, arguments)
+                result, raised = await self._in_thread(job, context, arguments)
+                if raised is not None:
+                    return _outcome_surely(raised, job)
+                _refuse_coroutine(result, job)
+            return _DONE if result is None else _completed(result, job)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - the border around a job's function
-            return outcome_of(error, job)
-        return _DONE if result is None else _completed(result, job)
+            return _outcome_surely(error, job)
 
-    async def _in_thread(self, job: Job, context: Context, arguments: dict[str, Any]) -> Any:
+    async def _in_thread(self, job: Job, context: Context, arguments: dict[str, Any]) -> Result:
+        """What the function returned, or raised: StopIteration, for one, cannot be raised here."""
+
         def call() -> Any:
             here = contextvars.copy_context()
             if job.parameters.takes_context:
@@ -63,14 +68,16 @@ class Runner:
                 # A thread cannot be ended: it has been told by ctx.cancelled, and is awaited until it ends.
                 cancelled = error
         result, raised = future.result()
-        if cancelled is not None:
+        # One that has not even looked at ctx.cancelled has done all its work.
+        if cancelled is not None and (raised is not None or context.has_seen_cancelled):
             raise cancelled
-        if raised is not None:
-            raise raised
-        if isinstance(result, CoroutineType):
-            result.close()
-            raise TypeError(f"{job.name} returned a coroutine: expected `async def` for a job that awaits")
-        return result
+        return result, raised
+
+
+def _refuse_coroutine(result: Any, job: Job) -> None:
+    if isinstance(result, CoroutineType):
+        result.close()
+        raise TypeError(f"{job.name} returned a coroutine: expected `async def` for a job that awaits")
 
 
 def _completed(result: Any, job: Job) -> Outcome:
@@ -80,13 +87,20 @@ def _completed(result: Any, job: Job) -> Outcome:
         return Completed(None, (f"the result of {job.name} was not kept: {error}",))
 
 
+def _outcome_surely(error: BaseException, job: Job) -> Outcome:
+    try:
+        return outcome_of(error, job)
+    except BaseException as another:  # noqa: BLE001 - an error of the job's own making may break when it is looked at
+        return Failed(failure_of(another))
+
+
 def outcome_of(error: BaseException, job: Job) -> Outcome:
     """What an error that left the job's function means."""
     match error:
         case Snooze():
             return Snoozed(error.wait_seconds)
         case Cancel():
-            return Cancelled(str(error) or "the job cancelled itself")
+            return Cancelled(_message_of(error) or "the job cancelled itself")
         case GiveUp() | PayloadError():
             return Failed(failure_of(error), may_retry=False)
         case RetryAfter():
@@ -105,14 +119,17 @@ def may_retry(error: BaseException, job: Job) -> bool:
 def failure_of(error: BaseException) -> Failure:
     """The error as kept with the run: type, message and traceback, cut to what a person reads."""
     try:
-        message = str(error)
-    except Exception:  # noqa: BLE001 - a hostile __str__ must not hide the error
-        message = "(its message cannot be read)"
-    try:
         text = "".join(traceback.format_exception(error, limit=-20, chain=True))
-    except Exception:  # noqa: BLE001 - as above
+    except BaseException:  # noqa: BLE001 - nor must what hangs on the error
         text = describe(error)
-    return Failure(type(error).__name__, _clean(message)[:_MESSAGE_CHARACTERS], _clean(text)[-_TRACEBACK_CHARACTERS:])
+    return Failure(_clean(type(error).__name__), _message_of(error), _clean(text)[-_TRACEBACK_CHARACTERS:])
+
+
+def _message_of(error: BaseException) -> str:
+    try:
+        return _clean(str(error))[:_MESSAGE_CHARACTERS]
+    except BaseException:  # noqa: BLE001 - a hostile __str__ must not hide the error, nor end the process
+        return "(its message cannot be read)"
 
 
 def _clean(text: str) -> str:

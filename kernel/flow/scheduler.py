@@ -251,9 +251,10 @@ class Scheduler:
                 return
             try:
                 await self.look()
+                self._recorder.recovered("schedules")
                 wait = 0.1
             except StoreError as error:
-                self._recorder.trouble(error)
+                self._recorder.trouble("schedules", error)
                 wait = self._try_again_in(wait)
             except Exception:
                 log.exception("looking at the schedules failed; it is tried again")
@@ -521,8 +522,7 @@ class Scheduler:
             try:
                 await self._reanchor(entry, finished)
             except StoreError as error:
-                # It is asked for again: the run has ended in the store.
-                self._recorder.trouble(error)
+                log.warning("when %s runs next is asked for again: %s", entry.row.name, error)
             self._push(entry)
             self._arm()
 

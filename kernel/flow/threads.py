@@ -22,6 +22,7 @@ class ThreadPool:
     def __init__(self) -> None:
         self._idle: list[SimpleQueue[Any]] = []
         self._count = 0
+        self._is_closed = False
 
     def run(self, function: Callable[[], Any]) -> asyncio.Future[Result]:
         """(result, None) or (None, error) of ``function``, which runs in a thread; the future never raises."""
@@ -33,6 +34,7 @@ class ThreadPool:
 
     def close(self) -> None:
         """Idle threads end; busy ones end after their function."""
+        self._is_closed = True
         while self._idle:
             self._idle.pop().put(None)
 
@@ -57,6 +59,9 @@ class ThreadPool:
             del function, future, result, work
 
     def _done(self, future: asyncio.Future[Result], result: Result, inbox: SimpleQueue[Any]) -> None:
-        self._idle.append(inbox)
+        if self._is_closed:
+            inbox.put(None)
+        else:
+            self._idle.append(inbox)
         if not future.done():
             future.set_result(result)

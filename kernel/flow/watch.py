@@ -79,8 +79,9 @@ class Watch:
     async def _turn(self) -> None:
         try:
             await self._compare()
+            self._recorder.recovered("watch")
         except StoreError as error:
-            self._recorder.trouble(error)
+            self._recorder.trouble("watch", error)
 
     async def _compare(self) -> None:
         step = await self._scheduler.heed_clock()
@@ -102,8 +103,9 @@ class Watch:
             self._changed.clear()
             try:
                 await self._take_changes()
+                self._recorder.recovered("changes")
             except StoreError as error:
-                self._recorder.trouble(error)
+                self._recorder.trouble("changes", error)
                 await self._try_again()
             except Exception:
                 log.exception("following the store's changes failed")

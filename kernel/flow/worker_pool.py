@@ -17,7 +17,7 @@ from kernel.flow.recorder import Finished, Recorder
 from kernel.flow.runner import Runner, failure_of, may_retry
 from kernel.model.duration import words
 from kernel.model.lifecycle import settle
-from kernel.model.outcome import Cancelled, Completed, Failed, Interrupted, NotBegun, Outcome
+from kernel.model.outcome import Cancelled, Completed, Failed, Interrupted, NotBegun, Outcome, Snoozed
 from kernel.model.retry import Retry
 from kernel.model.run import Claimed, Failure
 
@@ -62,7 +62,7 @@ class Worker:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether somebody else than the pool has cancelled its task."""
+        """Whether somebody has cancelled its task, in vain maybe: that might yet end, or disturb, the next run."""
         return self.task is not None and self.task.cancelling() > 0
 
 
@@ -100,6 +100,8 @@ class WorkerPool:
         self._yield_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
+        # A worker may be hired by whoever asks a run to end: it begins with the kernel's own context variables.
+        self._context = contextvars.copy_context()
         self.on_hungry: Callable[[], None] = lambda: None
         self.hungry_below: Callable[[], int] = lambda: 0
 
@@ -123,7 +125,7 @@ class WorkerPool:
 
     def wake(self) -> None:
         """Runs are ready: as many workers as there are runs get up, and new ones come while there are slots."""
-        wanted = len(self._ready)
+        wanted = self._ready.startable
         while wanted > 0 and self._resting:
             self._get_up(self._resting.pop())
             wanted -= 1
@@ -171,14 +173,16 @@ class WorkerPool:
         self._numbers += 1
         worker = Worker(self._numbers)
         self._workers.add(worker)
-        worker.task = asyncio.create_task(self._work(worker), name=f"mainspring:worker-{worker.number}")
+        worker.task = asyncio.create_task(
+            self._work(worker), name=f"mainspring:worker-{worker.number}", context=self._context.copy()
+        )
         worker.task.add_done_callback(lambda _task: self._gone(worker))
 
     def _gone(self, worker: Worker) -> None:
         self._workers.discard(worker)
         if worker.task is not None and not worker.task.cancelled() and (error := worker.task.exception()):
             log.error("a worker ended by an error of the kernel's own", exc_info=error)
-        if not self._closing and len(self._ready):
+        if not self._closing and self._ready.startable:
             self.wake()
 
     def _get_up(self, worker: Worker) -> None:
@@ -197,8 +201,8 @@ class WorkerPool:
                 continue
             await self._serve(worker, run)
             if worker.is_stuck or worker.is_cancelled or contextvars.copy_context() != untouched:
-                # Its slot has been given away, somebody cancelled the task (the loop ends, or a job cancelled what it
-                # runs in), or the job has left context variables: a fresh worker takes over.
+                # Its slot has been given away, somebody cancelled the task (the pool, the loop that ends, or a job that
+                # cancelled what it runs in), or the job has left context variables: a fresh worker takes over.
                 return
             if self._clock.elapsed() > self._yield_at:
                 await asyncio.sleep(0)
@@ -217,16 +221,26 @@ class WorkerPool:
             self._recorder.started(run)
             try:
                 outcome = await self._runner.attempt(run, job, worker.context)  # type: ignore[arg-type] # set by _begin
-            except asyncio.CancelledError as error:
-                outcome = self._cut_short(worker, job, error)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it costs neither slot nor run
+                outcome = self._cut_short(worker, run, job, error)
             if worker.asked is not None:
-                outcome = self._as_asked(worker, outcome)
+                outcome = _as_asked(worker.asked, outcome, job)
             self._end(worker, run)
-        self._ready.ended(run)
+        if self._ready.ended(run) > 1:  # this worker will take one of them
+            self.wake()
         change = settle(run, outcome, retry, clock.now(), random.random())  # noqa: S311 - spreads retries, guards nothing
         self._recorder.finish(Finished(change, run, clock.elapsed() - started))
-        if len(self._ready) < self.hungry_below():
+        if self._ready.startable < self.hungry_below():
             self.on_hungry()
+
+    def _cut_short(self, worker: Worker, run: Claimed, job: Job, error: BaseException) -> Outcome:
+        if not isinstance(error, asyncio.CancelledError):
+            log.error("the attempt of run %s failed by an error of the kernel's own", run.id, exc_info=error)
+            return Failed(failure_of(error))
+        if worker.asked is not None:
+            return Interrupted(worker.asked.reason)
+        # The job cancelled itself, or let a cancelled task's error through: a failure like any other.
+        return Failed(failure_of(error), may_retry=may_retry(error, job))
 
     def _begin(self, worker: Worker, run: Claimed, job: Job, started: float) -> None:
         timeout = job.policies.timeout_seconds
@@ -243,33 +257,11 @@ class WorkerPool:
 
     def _end(self, worker: Worker, run: Claimed) -> None:
         (self._stuck if worker.is_stuck else self._busy).pop(run.id, None)
-        if worker.asked is not None and worker.task is not None:
-            while worker.task.cancelling():
-                worker.task.uncancel()
         worker.serial += 1
         worker.run = worker.job = worker.context = worker.asked = None
         worker.deadline = math.inf
         if not self._busy:
             self._idle.set()
-
-    def _cut_short(self, worker: Worker, job: Job, error: asyncio.CancelledError) -> Outcome:
-        if worker.asked is None:
-            # The job cancelled itself, or let a cancelled task's error through: a failure like any other.
-            return Failed(failure_of(error), may_retry=may_retry(error, job))
-        return Interrupted(worker.asked.reason)
-
-    def _as_asked(self, worker: Worker, outcome: Outcome) -> Outcome:
-        assert worker.asked is not None
-        assert worker.job is not None
-        match worker.asked.kind:
-            case "timeout":
-                failure = Failure("TimeoutError", worker.asked.reason)
-                return Failed(failure, may_retry=may_retry(TimeoutError(), worker.job))
-            case "cancel":
-                return Cancelled(worker.asked.reason)
-            case _:
-                # It ended while the kernel shuts down: what it did by itself counts.
-                return outcome if isinstance(outcome, Completed) else Interrupted(worker.asked.reason)
 
     def _arm(self, deadline: float, now: float) -> None:
         if self._timer is not None:
@@ -289,7 +281,7 @@ class WorkerPool:
             self._arm(earliest, now)
 
     def _see_whether_stuck(self, worker: Worker, serial: int) -> None:
-        if worker.serial != serial or worker.run is None or worker.is_stuck or worker.asked is None:
+        if worker.serial != serial or worker.run is None or worker.is_stuck or worker.asked is None or self._closing:
             return
         run, reason = worker.run, worker.asked.reason
         log.error(
@@ -305,3 +297,15 @@ class WorkerPool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self.wake()
+
+
+def _as_asked(asked: Asked, outcome: Outcome, job: Job) -> Outcome:
+    """The outcome of an attempt that was told to end."""
+    match asked.kind:
+        case "timeout":
+            return Failed(Failure("TimeoutError", asked.reason), may_retry=may_retry(TimeoutError(), job))
+        case "cancel":
+            return Cancelled(asked.reason)
+        case _:
+            # The kernel shuts down: what the job did by itself counts, a failure is taken for a consequence.
+            return outcome if isinstance(outcome, Completed | Cancelled | Snoozed) else Interrupted(asked.reason)

@@ -70,29 +70,28 @@ class Lane:
         first = _key_of(ready[0])
         return late[0] if late and late[0] < first else first
 
-    def take(self, most: int, bound: Key | None) -> list[Waits]:
-        """Takes out the first runs, at most so many, that come before ``bound``."""
+    def take(self, into: list[Waits], most: int, bound: Key | None) -> Key | None:
+        """Moves the first runs, at most so many, that come before ``bound``; returns the key of the one after them."""
         if not self._late and not self._gone:
-            return self._take_ready(most, bound)
-        taken: list[Waits] = []
-        while len(taken) < most:
+            return self._take_ready(into, most, bound)
+        head = self.head()
+        while head is not None and most > 0 and (bound is None or head < bound):
+            into.append(self._pop(head))
+            most -= 1
             head = self.head()
-            if head is None or (bound is not None and head >= bound):
-                break
-            taken.append(self._pop(head))
-        return taken
+        return head
 
-    def _take_ready(self, most: int, bound: Key | None) -> list[Waits]:
+    def _take_ready(self, into: list[Waits], most: int, bound: Key | None) -> Key | None:
         """The same when all stand in order, as they do most of the time."""
         ready, runs = self._ready, self._runs
-        taken: list[Waits] = []
         for _ in range(min(most, len(ready))):
-            if bound is not None and (ready[0][URGENCY], ready[0][ID]) >= bound:
+            run = ready[0]
+            if bound is not None and (run[URGENCY], run[ID]) >= bound:
                 break
-            run = ready.popleft()
             del runs[run[ID]]
-            taken.append(run)
-        return taken
+            into.append(run)
+            ready.popleft()
+        return _key_of(ready[0]) if ready else None
 
     def _pop(self, head: Key) -> Waits:
         if self._late and self._late[0] == head:
@@ -161,32 +160,35 @@ class Lanes:
         jobs, queues = dict(claim.jobs), dict(claim.queues)
         heads = self._heads(jobs, queues)
         taken: list[Waits] = []
-        while heads and (most := claim.limit - len(taken)) > 0:
+        while heads and (before := len(taken)) < claim.limit:
             key, lane = heads[0]
             if last is not None and key >= last:
                 break
-            most = min(most, jobs[lane.job], queues.get(lane.queue, most))
+            most = min(claim.limit - before, jobs[lane.job], queues.get(lane.queue, claim.limit))
             if most <= 0:
                 heappop(heads)
                 continue
-            some = lane.take(most, _bound(last, heads))
-            taken += some
-            jobs[lane.job] -= len(some)
+            head = lane.take(taken, most, _bound(last, heads))
+            count = len(taken) - before
+            jobs[lane.job] -= count
             if lane.queue in queues:
-                queues[lane.queue] -= len(some)
-            left(lane.queue, len(some))
-            self._next(heads, lane)
+                queues[lane.queue] -= count
+            left(lane.queue, count)
+            if head is None:
+                heappop(heads)
+                self._drop(lane)
+            else:
+                heapreplace(heads, (head, lane))
         return taken
 
     def _take_of_one(self, claim: Claim, last: Key | None, left: Callable[[str, int], None]) -> list[Waits]:
         """The same where there is but one lane, as there is most of the time."""
         [lane] = self._lanes.values()
-        taken = lane.take(
-            min(claim.limit, claim.jobs.get(lane.job, 0), claim.queues.get(lane.queue, claim.limit)), last
-        )
-        left(lane.queue, len(taken))
-        if not lane:
+        taken: list[Waits] = []
+        most = min(claim.limit, claim.jobs.get(lane.job, 0), claim.queues.get(lane.queue, claim.limit))
+        if lane.take(taken, most, last) is None:
             self._drop(lane)
+        left(lane.queue, len(taken))
         return taken
 
     def _heads(self, jobs: dict[str, int], queues: dict[str, int]) -> list[tuple[Key, Lane]]:
@@ -198,15 +200,6 @@ class Lanes:
         found = [(key, lane) for key, lane in heads if key is not None]
         heapify(found)
         return found
-
-    def _next(self, heads: list[tuple[Key, Lane]], lane: Lane) -> None:
-        """The lane that runs were taken from goes to where its next run belongs."""
-        head = lane.head()
-        if head is not None:
-            heapreplace(heads, (head, lane))
-            return
-        heappop(heads)
-        self._drop(lane)
 
     def _drop(self, lane: Lane) -> None:
         del self._lanes[lane.queue, lane.job, lane.priority]

@@ -87,10 +87,10 @@ def _pick(
     database: Database, wanted: Claim, before: float, lanes: list[tuple[str, str, int]]
 ) -> list[tuple[int, str, str]]:
     """(seq, queue, job) of the most urgent runs over several lanes that the rooms of jobs and queues admit."""
-    names = json.dumps([lane[:2] for lane in lanes])
+    names = [lane[:2] for lane in lanes]
     depth = min(wanted.limit, max(8, _MOST_CANDIDATES // len(lanes)))
     while True:
-        heads = json.loads(database.value("claim_lanes", before, depth, names))
+        heads = database.list_each("claim_lanes", names, before, depth)
         picked, is_enough = _merge(wanted, lanes, heads, depth)
         if is_enough or depth >= wanted.limit:
             return picked

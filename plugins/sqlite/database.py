@@ -58,11 +58,11 @@ class Database:
             self.connection.execute(text, [*first, *values] if first else values)
         return self.connection.total_changes - before
 
-    def list_each(self, name: str, rows: Sequence[Sequence[Any]]) -> list[Any]:
+    def list_each(self, name: str, rows: Sequence[Sequence[Any]], *first: Any) -> list[Any]:
         """The JSON lists that the statement answers with, put together."""
         found: list[Any] = []
         for text, values in batches(name, rows):
-            found += json.loads(self.connection.execute(text, values).fetchone()[0])
+            found += json.loads(self.connection.execute(text, [*first, *values]).fetchone()[0])
         return found
 
     def signal(self, name: str) -> None:

@@ -10,7 +10,7 @@ from kernel.model.run import FINAL
 from kernel.model.schedule import Tick
 
 from .database import json_of
-from .rows import CODE_OF, STATE_OF, run_of
+from .rows import CODE_OF, STATE_OF, run_of, tag_filter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,7 +69,7 @@ def _filter(query: RunQuery) -> list[Any]:
     codes = None
     if query.states is not None:
         codes = json_of(CODE_OF[state] for state in query.states if state in CODE_OF)
-    return [codes, query.job, query.queue, query.schedule, query.tag]
+    return [codes, query.job, query.queue, query.schedule, tag_filter(query.tag)]
 
 
 def _seqs_of(database: Database, ids: Iterable[str]) -> str:

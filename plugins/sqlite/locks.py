@@ -8,7 +8,9 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+import weakref
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kernel.model.errors import ConfigError, StoreLockedError
@@ -23,8 +25,9 @@ _ASKING_SECONDS = 0.3
 
 class LockFile:
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._file = _open(path)
+        # A forked child that outlives this process must not go on holding what the process held.
+        os.register_at_fork(after_in_child=partial(_let_go, weakref.ref(self)))
 
     def try_exclusive(self) -> bool:
         return self._try(fcntl.LOCK_EX)
@@ -92,6 +95,12 @@ class WriteLock(LockFile):
         finally:
             if is_held:
                 self.unlock()
+
+
+def _let_go(reference: weakref.ref[LockFile]) -> None:
+    lock = reference()
+    if lock is not None:
+        lock.close()
 
 
 def _open(path: Path) -> int:

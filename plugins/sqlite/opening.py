@@ -4,117 +4,148 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple
 
 from kernel.model.errors import MainspringError, StoreError
 
 from .control import release
 from .database import Database
-from .errors import as_config_error
+from .errors import as_config_error, is_busy
 from .locks import KernelLock, WriteLock
-from .place import Identity, prepare
+from .place import Identity, beside, prepare
 from .room import Room
 from .schema import check_library, connect, connect_reader, create, prepare_writer, upgrade, version_of
 from .worker import LIMIT_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from kernel.contracts.store import KernelRow
     from kernel.model.run import Run
 
 
+class Opened(NamedTuple):
+    """What an open store holds."""
+
+    kernel_lock: KernelLock
+    write_lock: WriteLock
+    writer: Database
+    reader: Database
+    identity: Identity
+
+
 class Files:
-    """What one open store holds: two locks and two connections."""
+    """Used on the writer's thread, but for what says otherwise."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.kernel_lock: KernelLock | None = None
-        self.write_lock: WriteLock | None = None
-        self.writer: Database | None = None
-        self.reader: Database | None = None
-        self.identity: Identity | None = None
         self.versions = (0, 0)
+        self._opened: Opened | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._opened is not None
+
+    def opened(self) -> Opened:
+        if self._opened is None:
+            raise StoreError(f"{self.path}: the store is not open")
+        return self._opened
 
     def open(self, kernel: KernelRow | None) -> list[Run]:
         """What a dead kernel had claimed; ConfigError when the store cannot be used."""
+        kernel_lock = write_lock = None
         try:
-            return self._open(kernel)
-        except MainspringError:
-            self.close()
-            raise
-        except (sqlite3.Error, OSError, ValueError, TypeError, LookupError) as error:
-            self.close()
+            check_library()
+            is_there = prepare(self.path)
+            kernel_lock = KernelLock(beside(self.path, ".lock"))
+            if kernel is not None:
+                kernel_lock.take(self.path)
+            write_lock = WriteLock(beside(self.path, ".write"))
+            with locked(write_lock, self.path):
+                if not is_there:
+                    create(self.path)
+                return self._connect(kernel, kernel_lock, write_lock)
+        except BaseException as error:
+            for lock in (kernel_lock, write_lock):
+                if lock is not None:
+                    lock.close()
+            if isinstance(error, MainspringError) or not isinstance(error, Exception):
+                raise
             raise as_config_error(error, self.path) from error
 
     def close(self) -> None:
-        """Lets go of everything. The WAL goes into the database, under the lock that writers hold."""
-        if self.reader is not None:
-            self.reader.connection.close()
-        if self.writer is not None and self.write_lock is not None:
-            until = time.monotonic() + LIMIT_SECONDS
-            with self.write_lock.held(lambda: time.monotonic() < until), suppress(sqlite3.Error):
-                self.writer.connection.close()
-        for lock in (self.write_lock, self.kernel_lock):
-            if lock is not None:
-                lock.close()
-        self.reader = self.writer = self.write_lock = self.kernel_lock = None
+        """The last one that closes brings the WAL into the database: under the lock that writers hold, if it can be had."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.reader.connection.close()
+            with suppress(sqlite3.Error, StoreError), locked(opened.write_lock, self.path):
+                opened.writer.connection.close()
+            opened.writer.connection.close()
+            opened.write_lock.close()
+            opened.kernel_lock.close()
 
-    def upgrade(self) -> tuple[int, int]:
-        """(version before, version now)."""
-        self.open(None)
-        self.close()
-        return self.versions
+    def check_identity(self) -> None:
+        """StoreError when the path leads to another file than the one that was opened. On any thread."""
+        if self._opened is not None:
+            self._opened.identity.check()
 
     def is_kernel_alive(self) -> bool:
-        """As a client sees it."""
-        return self.kernel_lock is not None and not self.kernel_lock.is_free()
+        """As a client sees it; on the loop."""
+        return self._opened is not None and not self._opened.kernel_lock.is_free()
 
-    def _open(self, kernel: KernelRow | None) -> list[Run]:
-        check_library()
-        is_there = prepare(self.path)
-        self.kernel_lock = KernelLock(self._beside(".lock"))
-        if kernel is not None:
-            self.kernel_lock.take(self.path)
-        self.write_lock = WriteLock(self._beside(".write"))
-        until = time.monotonic() + LIMIT_SECONDS
-        with self.write_lock.held(lambda: time.monotonic() < until) as is_held:
-            if not is_held:
-                raise StoreError(f"{self.path}: another process has been writing for {LIMIT_SECONDS:g} s; try again")
-            if not is_there:
-                create(self.path)
-            connection = connect(self.path)
-            self.writer = Database(connection, Room())
+    def _connect(self, kernel: KernelRow | None, kernel_lock: KernelLock, write_lock: WriteLock) -> list[Run]:
+        connection = connect(self.path)
+        reader = None
+        try:
             version_of(connection, self.path)
             prepare_writer(connection)
-            self.identity = Identity.of(self.path)
+            identity = Identity.of(self.path)
             self.versions = upgrade(connection, self.path)
-            freed = self._begin_life(self.writer, kernel, until)
-            self.reader = Database(connect_reader(self.path), Room())
-            return freed
-
-    def _begin_life(self, database: Database, kernel: KernelRow | None, until: float) -> list[Run]:
-        begin(database.connection, until)
-        freed = []
-        if kernel is not None:
-            freed = release(database, None)
-            database.change("kernel_clear")
-            database.change("kernel_put", *kernel)
-        database.connection.execute("COMMIT")
+            writer = Database(connection, Room())
+            freed = _begin_life(writer, kernel)
+            reader = connect_reader(self.path)
+            identity.check()
+        except BaseException:
+            connection.close()
+            if reader is not None:
+                reader.close()
+            raise
+        self._opened = Opened(kernel_lock, write_lock, writer, Database(reader, Room()), identity)
         return freed
 
-    def _beside(self, suffix: str) -> Path:
-        return self.path.with_name(self.path.name + suffix)
+
+@contextmanager
+def locked(lock: WriteLock, path: Path) -> Iterator[None]:
+    """Holds the write lock; StoreError when others have it for too long."""
+    until = time.monotonic() + LIMIT_SECONDS
+    with lock.held(lambda: time.monotonic() < until) as is_held:
+        if not is_held:
+            raise StoreError(f"{path}: another process has been writing for {LIMIT_SECONDS:g} s; try again")
+        yield
 
 
-def begin(connection: sqlite3.Connection, until: float) -> None:
-    """BEGIN IMMEDIATE; others that write without our lock are waited for."""
+def _begin_life(database: Database, kernel: KernelRow | None) -> list[Run]:
+    """Sees that the store can be written; a kernel sets free what its predecessor held, and signs in."""
+    _begin(database.connection)
+    freed = []
+    if kernel is not None:
+        freed = release(database, None)
+        database.change("kernel_clear")
+        database.change("kernel_put", *kernel)
+    database.connection.execute("COMMIT")
+    return freed
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    """Others that write without our lock, a person with the sqlite3 shell say, are waited for."""
+    until = time.monotonic() + LIMIT_SECONDS
     while True:
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if not error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or time.monotonic() > until:
+            if not is_busy(error) or time.monotonic() > until:
                 raise
         else:
             return

@@ -18,6 +18,11 @@ _PRIVATE_FILE = 0o600
 _PRIVATE_FOLDER = 0o700
 
 
+def beside(path: Path, suffix: str) -> Path:
+    """A file that belongs to the store and stands next to it."""
+    return path.with_name(path.name + suffix)
+
+
 def path_of(url: str) -> Path:
     """``sqlite:///relative/path.db``, ``sqlite:////absolute/path.db``."""
     parts = urlsplit(url)
@@ -87,13 +92,11 @@ def _make_folder(folder: Path) -> None:
 
 def _tighten(path: Path, found: os.stat_result) -> None:
     """The same for what SQLite has put beside it."""
-    for one in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+    for one in (path, beside(path, "-wal"), beside(path, "-shm")):
         try:
             mode = stat.S_IMODE(found.st_mode if one is path else os.lstat(one).st_mode)
             if mode & 0o077:
-                one.chmod(
-                    _PRIVATE_FILE, follow_symlinks=False
-                ) if os.chmod in os.supports_follow_symlinks else one.chmod(_PRIVATE_FILE)
+                one.chmod(_PRIVATE_FILE)
                 log.warning("%s: others could read it (mode %o); it is private now", one, mode)
         except FileNotFoundError:
             continue

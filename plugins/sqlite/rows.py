@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernel.model.run import Claimed, NewRun, Run, RunExtra, RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 STATE_OF = (
     None,
@@ -38,10 +41,15 @@ def plain_columns(new: NewRun) -> tuple[Any, ...]:
 def whole_columns(new: NewRun) -> tuple[Any, ...]:
     """As ``enqueue_whole.sql`` takes them."""
     extra = new.extra or _PLAIN
-    tags = json.dumps(extra.tags, ensure_ascii=False) if extra.tags else None
+    tags = json.dumps(extra.tags, separators=(",", ":")) if extra.tags else None
     return (
         *plain_columns(new), extra.expires, extra.unique, extra.schedule, extra.tick, extra.folded or None, tags,
     )  # fmt: skip
+
+
+def tag_filter(tag: str | None) -> str | None:
+    """What stands in the JSON text of a run's tags, its bracket replaced by a comma, if this is one of them."""
+    return None if tag is None else f",{json.dumps(tag)}"
 
 
 def number(value: Any) -> float:
@@ -70,7 +78,7 @@ def claimed_of(row: list[Any], queue: str, job: str) -> Claimed:
         token,
         attempt,
         failures,
-        None if extra is None else _extra_of(*nested(extra)),
+        None if extra is None else _extra_of(nested(extra)),
     )
 
 
@@ -82,7 +90,7 @@ def run_of(row: tuple[Any, ...]) -> Run:
     ) = row  # fmt: skip
     return Run(
         run_id, job, queue, priority, payload, str(STATE_OF[state]), enqueued, due, urgency,
-        None if extra.count(None) == len(extra) else _extra_of(*extra),
+        None if extra.count(None) == len(extra) else _extra_of(extra),
         token, attempt, failures, kernel, started, finished, result, error, reason, notes, cancel_reason, bool(stuck),
     )  # fmt: skip
 
@@ -92,12 +100,22 @@ def _float(value: float | str | None) -> float | None:
     return None if value is None or value == "NULL" else float(value)
 
 
-def _extra_of(expires: Any, unique: Any, schedule: Any, tick: Any, folded: Any, tags: Any) -> RunExtra:
+def _extra_of(columns: Sequence[Any]) -> RunExtra:
+    expires, unique, schedule, tick, folded, tags = columns
     return RunExtra(
         expires=_float(expires),
         unique=unique,
-        tags=tuple(json.loads(tags)) if tags else (),
+        tags=_tags_of(tags) if tags else (),
         schedule=schedule,
         tick=_float(tick),
         folded=folded or 0,
     )
+
+
+def _tags_of(text: str) -> tuple[str, ...]:
+    """What is no list of texts was written by hand: it is one tag, so that the run and those behind it go on."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return (text,)
+    return tuple(found) if isinstance(found, list) and all(isinstance(tag, str) for tag in found) else (text,)

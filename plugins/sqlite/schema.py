@@ -7,6 +7,7 @@ import os
 import sqlite3
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -46,7 +47,7 @@ def check_library() -> None:
 
 def connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
     """A connection of which only the file is decided; it never makes one."""
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         f"file:{quote(str(path.absolute()))}?mode={mode}",
         uri=True,
         isolation_level=None,
@@ -54,6 +55,9 @@ def connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
         check_same_thread=False,
         cached_statements=_STATEMENTS,
     )
+    # A row written by hand that is no UTF-8 spoils itself only; as the default does, this calls no Python code.
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+    return connection
 
 
 def prepare_writer(connection: sqlite3.Connection) -> None:
@@ -107,15 +111,21 @@ def version_of(connection: sqlite3.Connection, path: Path) -> int:
     """The schema's version; ConfigError when this is no store, or one of a newer program."""
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise ConfigError(f"{path}: this database belongs to another program; choose another path")
-    version = connection.execute("SELECT max(version) FROM mainspring_schema").fetchone()[0]
-    if not isinstance(version, int):
+    applied = dict(connection.execute("SELECT version, checksum FROM mainspring_schema").fetchall())
+    if not applied:
         raise ConfigError(f"{path}: the store is damaged: it knows no schema version; put a backup in its place")
-    newest = migrations()[-1].version
+    version, newest = max(applied), migrations()[-1].version
     if version > newest:
         raise ConfigError(
             f"{path}: the store has schema {version}, and this program knows up to {newest}; install the newer Mainspring"
         )
-    return version
+    for migration in migrations():
+        if applied.get(migration.version, migration.checksum) != migration.checksum:
+            raise ConfigError(
+                f"{path}: its schema {migration.version} was made by another edition of {migration.name}; "
+                "use the program that made it, or move the file away to begin with an empty store"
+            )
+    return int(version)
 
 
 def upgrade(connection: sqlite3.Connection, path: Path) -> tuple[int, int]:

@@ -34,13 +34,16 @@ def schedules(database: Database) -> list[ScheduleRow]:
 
 def put_schedules(database: Database, rows: Sequence[ScheduleRow]) -> None:
     if rows:
-        database.change_each("schedule_put", rows)
+        last = list({row.name: row for row in rows}.values())
+        database.change_each("schedule_put", [(row.name, *row[2:]) for row in last])
+        database.change_each("schedule_define", [(row.name, row.definition) for row in last])
         database.signal("schedules")
 
 
 def remove_schedules(database: Database, names: Sequence[str]) -> None:
     if names:
-        database.change_each("schedule_remove", [(name,) for name in names])
+        for name in ("schedule_remove", "schedule_forget"):
+            database.change_each(name, [(one,) for one in names])
         database.signal("schedules")
 
 

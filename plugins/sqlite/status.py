@@ -1,20 +1,22 @@
-"""What ``db status`` tells."""
+"""What ``db status`` and ``db upgrade`` do, with the store open or not."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from kernel.contracts.store import RunQuery
+
 from . import lists
 from .database import Database
 from .errors import as_config_error
-from .place import prepare
+from .locks import WriteLock
+from .opening import Files, locked
+from .place import beside, prepare
 from .room import Room
 from .schema import check_library, connect_reader, migrations, version_of
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-from kernel.contracts.store import RunQuery
 
 
 class StoreStatus(NamedTuple):
@@ -30,20 +32,32 @@ class StoreStatus(NamedTuple):
 
 
 def status_of(path: Path, *, check: bool) -> StoreStatus:
-    """Reads and changes nothing, not even the schema."""
+    """ConfigError when the file cannot be read as a store."""
     check_library()
     newest = migrations()[-1].version
     if not prepare(path):
         return StoreStatus(str(path), False, None, newest, 0, {}, None)
+    lock = WriteLock(beside(path, ".write"))
     try:
-        connection = connect_reader(path)
-        try:
+        with locked(lock, path):  # the first to come after a crash repairs the WAL
+            connection = connect_reader(path)
             version = version_of(connection, path)
+        try:
             runs = lists.count(Database(connection, Room()), RunQuery()) if version == newest else {}
             found = [row[0] for row in connection.execute("PRAGMA quick_check(5)")] if check else None
         finally:
             connection.close()
-    except Exception as error:
+    except Exception as error:  # a damaged file can break anything
         raise as_config_error(error, path) from error
-    size = sum(one.stat().st_size for one in (path, path.with_name(path.name + "-wal")) if one.exists())
+    finally:
+        lock.close()
+    size = sum(one.stat().st_size for one in (path, beside(path, "-wal")) if one.exists())
     return StoreStatus(str(path), True, version, newest, size, runs, None if found is None else "; ".join(found))
+
+
+def upgraded(path: Path) -> tuple[int, int]:
+    """(version before, version now)."""
+    files = Files(path)
+    files.open(None)
+    files.close()
+    return files.versions

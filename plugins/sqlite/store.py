@@ -6,9 +6,8 @@ Called by the kernel and by clients; the steps are in the modules beside this on
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kernel.model.errors import StoreError
 
@@ -17,9 +16,9 @@ from .claim import claim
 from .database import json_of
 from .enqueue import enqueue
 from .finish import finish
-from .opening import Files
+from .place import SCHEME
 from .reader import Reader
-from .status import StoreStatus, status_of
+from .status import StoreStatus, status_of, upgraded
 from .writer import Writer
 
 if TYPE_CHECKING:
@@ -51,8 +50,8 @@ class SqliteStore:
     """Durable with ``synchronous=FULL``. One kernel at a time; clients of other processes may work beside it."""
 
     def __init__(self, path: Path | str) -> None:
-        self._path = Path(path)
-        self._files = Files(self._path)
+        # A plugin may change the working directory later.
+        self._path = Path(path).absolute()
         self._writer: Writer | None = None
         self._reader: Reader | None = None
         self._is_kernel = False
@@ -60,7 +59,7 @@ class SqliteStore:
 
     @property
     def url(self) -> str:
-        return f"sqlite:///{self._path}"
+        return f"{SCHEME}:///{self._path}"
 
     @property
     def is_durable(self) -> bool:
@@ -72,43 +71,41 @@ class SqliteStore:
         if self._writer is not None:
             raise StoreError(f"{self._path}: the store is open already")
         self._is_kernel = kernel is not None
-        self._writer = writer = Writer(self._path, self._changed, is_kernel=self._is_kernel)
+        writer = self._writer = Writer(self._path)
         try:
-            freed: list[Run] = await writer.call_alone(lambda: writer.open(self._files, kernel))
+            freed = await writer.open(kernel)
+            self._reader = Reader(writer.files)
         except BaseException:
             self._writer = None
-            writer.call_alone(self._files.close).add_done_callback(_look_at)
-            writer.stop()
+            writer.close()
             raise
-        assert self._files.reader is not None  # noqa: S101 - opened with the writer's
-        self._reader = Reader(self._path, self._files.reader)
+        if self._callbacks:
+            writer.on_change(self._changed)
         return freed
 
     async def close(self) -> None:
         writer, reader = self._writer, self._reader
         self._writer = self._reader = None
-        if writer is None:
-            return
         if reader is not None:
             await reader.stop()
-        closing = writer.call_alone(writer.close)
-        ended = writer.stop()
-        await closing
-        await ended
+        if writer is not None:
+            await writer.close()
 
     def on_change(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
+        if self._writer is not None:
+            self._writer.on_change(self._changed)
 
     async def signals(self) -> Signals:
         return await self._read(small.signals)
 
     async def status(self, *, check: bool = False) -> StoreStatus:
-        """What ``db status`` tells; the store need not be open. ``check`` reads the whole file."""
+        """What ``db status`` tells, open or not; nothing is changed. ``check`` reads the whole file."""
         return await asyncio.to_thread(status_of, self._path, check=check)
 
     async def upgrade(self) -> tuple[int, int]:
-        """Brings the schema of a store that is not open up to date: (version before, version now)."""
-        return await asyncio.to_thread(Files(self._path).upgrade)
+        """What ``db upgrade`` does: (version before, version now). Opening a store does the same."""
+        return await asyncio.to_thread(upgraded, self._path)
 
     # The way of a run
 
@@ -188,14 +185,14 @@ class SqliteStore:
 
     async def kernels(self) -> list[KernelRow]:
         """The lock says whether one is alive, not the row."""
-        if not self._is_kernel and not self._files.is_kernel_alive():
+        if self._writer is None or not (self._is_kernel or self._writer.files.is_kernel_alive()):
             return []
         return await self._read(small.kernels)
 
     async def beat(self, kernel: str, now: float) -> None:
         await self._write(lambda database: small.beat(database, kernel, now))
 
-    async def announce(self, kernel: str, jobs: Sequence[Announced], now: float) -> None:
+    async def announce(self, kernel: str, jobs: Sequence[Announced], now: float) -> None:  # noqa: ARG002 - one kernel
         await self._write(lambda database: small.announce(database, jobs, now))
 
     async def announced(self) -> list[Announced]:
@@ -231,9 +228,3 @@ class SqliteStore:
     def _changed(self) -> None:
         for callback in self._callbacks:
             callback()
-
-
-def _look_at(future: asyncio.Future[Any]) -> None:
-    """Nobody waits for it; asyncio would complain about an error that nobody looked at."""
-    with contextlib.suppress(asyncio.CancelledError):
-        future.exception()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -37,18 +38,17 @@ class Call(Generic[T]):
 
 
 class Worker:
-    """Daemon: an exit that forgets to close does not hang. ``idle`` is called about every ``idle_seconds`` without calls."""
+    """Daemon: an exit that forgets to close does not hang. ``between`` is called after calls, and when woken without."""
 
     def __init__(
         self,
         name: str,
         carry_out: Callable[[list[Call[Any]]], None],
-        idle: Callable[[], None] = lambda: None,
-        idle_seconds: float | None = None,
+        between: Callable[[], None] = lambda: None,
     ) -> None:
         self._carry_out = carry_out
-        self._idle = idle
-        self._idle_seconds = idle_seconds
+        self._between = between
+        self._wake_seconds: float | None = None
         self._loop = asyncio.get_running_loop()
         self._inbox: SimpleQueue[list[Call[Any]] | None] = SimpleQueue()
         self._gathered: list[Call[Any]] = []
@@ -71,6 +71,11 @@ class Worker:
         if self._timer is None:
             self._timer = self._loop.call_at(call.deadline, self._withdraw_late)
         return call.future
+
+    def wake_every(self, seconds: float) -> None:
+        """From now on ``between`` is called that often when there are no calls."""
+        self._wake_seconds = seconds
+        self._inbox.put([])
 
     def last_of_turn(self) -> asyncio.Future[Any] | None:
         """The newest call of this turn, not handed over yet."""
@@ -135,25 +140,29 @@ class Worker:
         self.on_loop(self._deliver, calls)
 
     def on_loop(self, function: Callable[..., None], *values: Any) -> None:
-        try:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits for an answer
             self._loop.call_soon_threadsafe(function, *values)
-        except RuntimeError:  # the loop is closed: nobody waits for an answer
-            return
 
     def _work(self) -> None:
         while True:
             calls, is_last = self._next()
-            if calls:
-                self._carry_out(calls)
+            try:
+                if calls:
+                    self._carry_out(calls)
+                if not is_last:
+                    self._between()
+            except Exception as error:  # noqa: BLE001 - the thread must outlive it, and those who wait must be told
+                for call in calls:
+                    call.error = error
+                self.answer(calls)
             if is_last:
                 return self.on_loop(self._end)
-            self._idle()
 
     def _next(self) -> tuple[list[Call[Any]], bool]:
         """All that has come, and whether it is the last."""
         calls: list[Call[Any]] = []
         try:
-            batch = self._inbox.get(timeout=self._idle_seconds)
+            batch = self._inbox.get(timeout=self._wake_seconds)
             while batch is not None:
                 calls += batch
                 batch = self._inbox.get_nowait()

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kernel.model.errors import StoreError
 
 from .database import Redo
-from .errors import as_store_error
+from .errors import as_store_error, is_busy
+from .opening import Files
 from .worker import Worker
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
     from pathlib import Path
 
@@ -26,122 +28,128 @@ if TYPE_CHECKING:
     from kernel.model.run import Run
 
     from .database import Database
-    from .locks import WriteLock
-    from .opening import Files
-    from .place import Identity
     from .worker import Call
 
 T = TypeVar("T")
 
-POLL_SECONDS = 0.04
-_IDLE_CHECKPOINT_SECONDS = 1.0
-_CHANGES_PER_CHECKPOINT = 4_000
-"""Some megabytes of WAL; a longer one is read more slowly."""
-_BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
+_POLL_SECONDS = 0.07
+"""Others' changes are told within 100 ms. A wake-up costs some 150 µs of a core, cold as everything is by then."""
+_QUIET_SECONDS = 1.0
+_WEIGHT_OF_TRANSACTION = 40
+_HEAVY = 4_000
+"""Changed rows, and a transaction counts as 40: past this, some megabytes, the WAL goes into the database."""
 
 
 class Writer:
-    """Owns the connection that writes. ``on_change`` is called on the loop when another connection has committed."""
+    """The connection that writes, on a thread of its own."""
 
-    def __init__(self, path: Path, on_change: Callable[[], None], *, is_kernel: bool) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._on_change = on_change
-        self._is_kernel = is_kernel
-        self._database: Database | None = None
-        self._lock: WriteLock | None = None
-        self._identity: Identity | None = None
-        self._files: Files | None = None
-        self._worker = Worker("sqlite-writer", self._carry_out, self._idle, POLL_SECONDS if is_kernel else None)
-        self._polled_at = 0.0
+        self._files = Files(path)
+        self._worker = Worker("sqlite-writer", self._carry_out, self._between)
+        self._on_change: Callable[[], None] | None = None
         self._version = 0
-        self._wrote_at: float | None = None
-        self._checkpointed = 0
+        self._looked_at = 0.0
+        self._wrote_at = math.inf
+        self._weight = 0
 
     # On the loop
 
-    def call(self, step: Callable[[Database], T]) -> Any:
-        """The step's answer, committed."""
-        return self._worker.call(lambda: step(self._opened()))
+    @property
+    def files(self) -> Files:
+        return self._files
 
-    def call_alone(self, step: Callable[[], T]) -> Any:
-        """A step on the writer's thread, outside of any transaction: opening and closing."""
-        return self._worker.call(step, alone=True)
+    def call(self, step: Callable[[Database], T]) -> asyncio.Future[T]:
+        """The step's answer, once it is committed."""
+        return self._worker.call(lambda: step(self._files.opened().writer))
 
-    def last_of_turn(self) -> Any:
-        return self._worker.last_of_turn()
+    def open(self, kernel: KernelRow | None) -> asyncio.Future[list[Run]]:
+        """What a dead kernel had claimed. A kernel looks after the WAL when nothing happens."""
+        if kernel is not None:
+            self._worker.wake_every(_POLL_SECONDS)
+        return self._worker.call(lambda: self._open(kernel), alone=True)
 
-    def stop(self) -> Any:
+    def close(self) -> asyncio.Future[None]:
+        """Done when all is written and everything let go of."""
+        self._worker.call(self._close, alone=True).add_done_callback(_look_at)
         return self._worker.stop()
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """``callback`` is called on the loop when another connection has committed."""
+        self._on_change = callback
+        self._worker.wake_every(_POLL_SECONDS)
+
+    def last_of_turn(self) -> asyncio.Future[Any] | None:
+        return self._worker.last_of_turn()
 
     # On the thread
 
-    def open(self, files: Files, kernel: KernelRow | None) -> list[Run]:
-        freed = files.open(kernel)
-        self._files = files
-        self._database, self._lock, self._identity = files.writer, files.write_lock, files.identity
+    def _open(self, kernel: KernelRow | None) -> list[Run]:
+        freed = self._files.open(kernel)
         self._version = self._data_version()
-        self._checkpointed = self._opened().connection.total_changes
         if kernel is None:
-            self._opened().room.others_wrote(math.inf)
+            self._files.opened().writer.room.others_wrote(math.inf)
         return freed
 
-    def close(self) -> None:
-        """The last call: a kernel takes its row away, and the WAL goes into the database."""
-        if self._files is None:
-            return
-        with suppress(sqlite3.Error, StoreError):
-            self._opened().connection.execute("PRAGMA optimize")
-        self.checkpoint("TRUNCATE")
-        self._files.close()
-        self._database = self._lock = self._identity = self._files = None
-
-    def _opened(self) -> Database:
-        if self._database is None:
-            raise StoreError(f"{self._path}: the store is not open")
-        return self._database
+    def _close(self) -> None:
+        try:
+            if self._files.is_open:
+                self._checkpoint("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            self._files.close()
 
     def _carry_out(self, calls: list[Call[Any]]) -> None:
         together: list[Call[Any]] = []
         for call in calls:
-            if not call.is_alone:
+            if call.is_alone:
+                self._transact(together)
+                together = []
+                self._do_alone(call)
+            else:
                 together.append(call)
-                continue
-            self._transact(together)
-            together = []
-            _do(call, self._worker.begin([call]), self._path)
-            self._worker.answer([call])
         self._transact(together)
+
+    def _do_alone(self, call: Call[Any]) -> None:
+        if self._worker.begin([call]):
+            try:
+                call.result = call.step()
+            except Exception as error:  # noqa: BLE001 - the caller gets it
+                call.error = as_store_error(error, self._path)
+            self._worker.answer([call])
 
     def _transact(self, calls: list[Call[Any]]) -> None:
         if not calls:
-            return None
-        if self._database is None or self._lock is None:
-            return self._fail(self._worker.begin(calls), StoreError(f"{self._path}: the store is not open"))
+            return
         begun: list[Call[Any]] = []
         try:
-            with self._lock.held(lambda: self._worker.wanted(calls)) as is_held:
-                if is_held and self._begin(self._database, calls):
+            files = self._files.opened()
+            with files.write_lock.held(lambda: self._worker.wanted(calls)) as is_held:
+                if is_held and self._begin(files.writer, calls):
                     begun = self._worker.begin(calls)
-                    self._write(self._database, begun)
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
-            return self._fail(begun or self._worker.begin(calls), as_store_error(error, self._path))
+                    self._write(files.writer, begun)
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
+            begun = begun or self._worker.begin(calls)
+            for call in begun:
+                call.error = as_store_error(error, self._path)
         self._worker.answer(begun)
         self._wrote_at = time.monotonic()
-        self._checkpoint_if_long(self._database)
+        if self._weight > _HEAVY:
+            self._checkpoint("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _begin(self, database: Database, calls: list[Call[Any]]) -> bool:
-        """False when nobody waits any more, for all the time that others held the database."""
+        """False when others held the database for so long that nobody waits any more."""
         while self._worker.wanted(calls):
             try:
                 database.connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                if not error.sqlite_errorname.startswith(_BUSY):
+                if not is_busy(error):
                     raise
             else:
                 return True
         return False
 
     def _write(self, database: Database, calls: list[Call[Any]]) -> None:
+        before = database.connection.total_changes
         try:
             try:
                 for call in calls:
@@ -151,11 +159,12 @@ class Writer:
                 database.connection.execute("BEGIN IMMEDIATE")
                 for call in calls:
                     self._run_carefully(database, call)
-            self._check_identity()
+            self._files.check_identity()
             database.connection.execute("COMMIT")
         except BaseException:
             self._roll_back(database)
             raise
+        self._weight += database.connection.total_changes - before + _WEIGHT_OF_TRANSACTION
 
     def _run(self, database: Database, call: Call[Any]) -> None:
         database.is_careful = False
@@ -177,7 +186,7 @@ class Writer:
             call.result = call.step()
         except Exception as error:
             if not database.connection.in_transaction:
-                raise
+                raise  # SQLite has rolled everything back by itself, as it does when the disk is full
             call.error = as_store_error(error, self._path)
             database.connection.execute("ROLLBACK TO call")
             database.room.forget()
@@ -189,59 +198,42 @@ class Writer:
             with suppress(sqlite3.Error):
                 database.connection.execute("ROLLBACK")
 
-    def _fail(self, calls: list[Call[Any]], error: Exception) -> None:
-        for call in calls:
-            call.error = error
-        self._worker.answer(calls)
-
-    def _check_identity(self) -> None:
-        if self._identity is not None:
-            self._identity.check()
-
     # Between transactions
 
-    def _idle(self) -> None:
-        if self._database is None or not self._is_kernel:
-            return
+    def _between(self) -> None:
         now = time.monotonic()
-        if now - self._polled_at < POLL_SECONDS / 2:
+        if not self._files.is_open or now - self._looked_at < _POLL_SECONDS / 2:
             return
-        self._polled_at = now
+        self._looked_at = now
+        self._look_for_changes(now)
+        if now - self._wrote_at > _QUIET_SECONDS:
+            self._wrote_at = math.inf
+            self._checkpoint("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _look_for_changes(self, now: float) -> None:
         with suppress(sqlite3.Error):
             version = self._data_version()
             if version != self._version:
                 self._version = version
-                self._database.room.others_wrote(now)
-                self._worker.on_loop(self._on_change)
-        if self._wrote_at is not None and now - self._wrote_at > _IDLE_CHECKPOINT_SECONDS:
-            self._wrote_at = None
-            self.checkpoint("TRUNCATE")
+                self._files.opened().writer.room.others_wrote(now)
+                if self._on_change is not None:
+                    self._worker.on_loop(self._on_change)
 
     def _data_version(self) -> int:
-        found: int = self._opened().connection.execute("PRAGMA data_version").fetchone()[0]
+        found: int = self._files.opened().writer.connection.execute("PRAGMA data_version").fetchone()[0]
         return found
 
-    def _checkpoint_if_long(self, database: Database) -> None:
-        if self._is_kernel and database.connection.total_changes - self._checkpointed > _CHANGES_PER_CHECKPOINT:
-            self.checkpoint("PASSIVE")
-
-    def checkpoint(self, how: str) -> None:
-        """Brings what is in the WAL into the database; another time if it cannot be just now."""
-        database, lock = self._opened(), self._lock
-        self._checkpointed = database.connection.total_changes
-        with suppress(sqlite3.Error, StoreError):
-            self._check_identity()
-            with lock.held(lambda: False) if lock else suppress() as is_held:
-                if is_held:
-                    database.connection.execute(_CHECKPOINT[how]).fetchall()
+    def _checkpoint(self, how: str) -> None:
+        """Brings the WAL into the database; another time, if that cannot be done just now."""
+        self._weight = 0
+        files = self._files.opened()
+        with suppress(sqlite3.Error, StoreError), files.write_lock.held(lambda: False) as is_held:
+            if is_held:
+                self._files.check_identity()
+                files.writer.connection.execute(how).fetchall()
 
 
-_CHECKPOINT = {"PASSIVE": "PRAGMA wal_checkpoint(PASSIVE)", "TRUNCATE": "PRAGMA wal_checkpoint(TRUNCATE)"}
-
-
-def _do(call: Call[Any], begun: list[Call[Any]], path: Path) -> None:
-    if begun:
-        try:
-            call.result = call.step()
-        except Exception as error:  # noqa: BLE001 - the caller gets it
-            call.error = as_store_error(error, path)
+def _look_at(future: asyncio.Future[Any]) -> None:
+    """asyncio would complain about an error that nobody looked at."""
+    if not future.cancelled():
+        future.exception()

@@ -10,8 +10,9 @@ import pytest
 
 from tests.acceptance.rig.evidence import Evidence
 from tests.acceptance.rig.kill_points import CHANGING, READING, kill_points
-from tests.acceptance.rig.life import FINISHED, Order, write_config
+from tests.acceptance.rig.life import FINISHED, Order
 from tests.acceptance.rig.nursery import Nursery
+from tests.acceptance.rig.program import write_config
 from tests.acceptance.rig.trap import SPOTS
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def nursery() -> Iterator[Nursery]:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_kill_before_or_after_a_write_loses_and_doubles_nothing(file: str, nursery: Nursery, tmp_path: Path) -> None:
+async def test_a_kill_before_or_after_a_write_loses_and_doubles_nothing(file: str, nursery: Nursery, tmp_path: Path) -> None:
     chance = random.Random(f"{SEED} {file}")
     deaths = []
     for point in POINTS:
@@ -47,20 +48,20 @@ def test_a_kill_before_or_after_a_write_loses_and_doubles_nothing(file: str, nur
             half = len(spots) // 2
             deaths += [(point, chance.choice(spots[:half])), (point, chance.choice(spots[half:]))]
 
-    die_and_come_back(nursery, tmp_path, deaths, chance)
+    await die_and_come_back(nursery, tmp_path, deaths, chance)
 
 
 @pytest.mark.torture
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point.function}-{point.call}")
-def test_many_kills_on_all_sides_of_a_write_lose_and_double_nothing(
+async def test_many_kills_on_all_sides_of_a_write_lose_and_double_nothing(
     point: Point, nursery: Nursery, tmp_path: Path
 ) -> None:
     chance = random.Random(f"{SEED} {point}")
     deaths = [(point, spot) for spot in spots_of(point)] * ROUNDS
     chance.shuffle(deaths)
 
-    die_and_come_back(nursery, tmp_path, deaths, chance)
+    await die_and_come_back(nursery, tmp_path, deaths, chance)
 
 
 def spots_of(point: Point) -> tuple[Spot, ...]:
@@ -68,7 +69,7 @@ def spots_of(point: Point) -> tuple[Spot, ...]:
     return ("before", "after") if point.call == "close" else SPOTS  # closing commits nothing
 
 
-def die_and_come_back(
+async def die_and_come_back(
     nursery: Nursery, folder: Path, deaths: Sequence[tuple[Point, Spot]], chance: random.Random
 ) -> None:
     """A store and its kernels, each killed at one point, all but the last; after each life all must be well."""
@@ -79,10 +80,10 @@ def die_and_come_back(
         nth = chance.randint(1, 20) if point.call in OFTEN else 1
         ended = nursery.bear(Order(folder, life, chance.randrange(2**32), point, spot, nth))
         assert ended.status == _KILLED, f"{point} was not reached: status {ended.status}\n{ended.log[-4000:]}"
-        wrong += [f"{text} (killed {spot} {point}, nth {nth})" for text in evidence.taken(life, ended.born_at)]
+        wrong += [f"{text} (killed {spot} {point}, nth {nth})" for text in await evidence.taken(life, ended.born_at)]
     ended = nursery.bear(Order(folder, len(deaths), 0))
-    wrong += evidence.taken(len(deaths), ended.born_at)
+    wrong += await evidence.taken(len(deaths), ended.born_at)
     assert not wrong, "\n".join(wrong)
     assert ended.status == FINISHED, "\n".join([*evidence.unfinished(), ended.log[-4000:]])
     assert max(evidence.recoveries) < MOST_SECONDS
-    print("RECOVERIES", max(evidence.recoveries), len(deaths), evidence.accepted)
+    print("RECOVERIES", max(evidence.recoveries), len(deaths), len(evidence.accepted))

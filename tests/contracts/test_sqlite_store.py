@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from kernel.contracts.store import Store
 from plugins.sqlite.store import SqliteStore
 from tests.contracts.store_contract import DurableStoreContract, MakeStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kernel.contracts.store import Store
 
 
 class TestSqliteStore(DurableStoreContract):

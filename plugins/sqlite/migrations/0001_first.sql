@@ -56,13 +56,18 @@ CREATE TABLE queue (
     paused_until REAL
 ) STRICT, WITHOUT ROWID;
 
+-- Each look rewrites its schedule's row: small, so that many rows share a page. The definition stands apart.
 CREATE TABLE schedule (
     name TEXT PRIMARY KEY,
-    definition TEXT NOT NULL,
     dynamic INTEGER NOT NULL,
     anchor REAL NOT NULL,
     looked_until REAL NOT NULL,
     paused INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE schedule_definition (
+    name TEXT PRIMARY KEY,
+    definition TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE tick (

@@ -7,8 +7,11 @@ SELECT json_group_array((
     ), id, seq))
     FROM (
         SELECT urgency, id, seq FROM run INDEXED BY run_lane
-        WHERE state = 4 AND queue = lane.value ->> 0 AND job = lane.value ->> 1 AND urgency < ?1
+        WHERE state = 4 AND queue = lane.column1 AND job = lane.column2 AND urgency < ?1
         ORDER BY urgency, id LIMIT ?2
     )
 ))
-FROM json_each(?3) AS lane
+FROM (VALUES
+    (?, ?)-- each
+) AS lane
+WHERE lane.column1 IS NOT NULL

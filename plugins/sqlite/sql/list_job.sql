@@ -14,7 +14,7 @@ SELECT json_group_array(seq) FROM (
         AND job = ?2
         AND (?3 IS NULL OR queue = ?3)
         AND (?4 IS NULL OR schedule = ?4)
-        AND (?5 IS NULL OR EXISTS (SELECT 1 FROM json_each(run.tags) WHERE value = ?5))
+        AND (?5 IS NULL OR instr(',' || substr(run.tags, 2), ?5))
         AND id < coalesce(?6, x'')
     ORDER BY id DESC LIMIT ?7
 )

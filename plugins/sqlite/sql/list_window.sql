@@ -6,7 +6,7 @@ SELECT
             AND (?2 IS NULL OR job = ?2)
             AND (?3 IS NULL OR queue = ?3)
             AND (?4 IS NULL OR schedule = ?4)
-            AND (?5 IS NULL OR EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?5))
+            AND (?5 IS NULL OR instr(',' || substr(tags, 2), ?5))
     )
 FROM (
     SELECT seq, state, job, queue, schedule, tags FROM run INDEXED BY sqlite_autoindex_run_1

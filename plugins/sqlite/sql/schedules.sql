@@ -1,1 +1,3 @@
-SELECT name, definition, dynamic, anchor, looked_until, paused FROM schedule ORDER BY name
+SELECT schedule.name, definition, dynamic, anchor, looked_until, paused
+FROM schedule CROSS JOIN schedule_definition ON schedule_definition.name = schedule.name
+ORDER BY schedule.name

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import sqlite3
@@ -14,13 +13,17 @@ from collections import Counter, defaultdict
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
-from kernel.model.schedule import Schedule
+from kernel.contracts.store import RunQuery
+from plugins.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-RUNNING, FIRST_FINAL = 5, 6
+    from kernel.model.run import Run
+    from kernel.model.schedule import ScheduleRow, Tick
+
+_ALL = 10_000_000
 PRUNED = {"chores.fleeting"}
 """Jobs whose runs may be gone when they have ended."""
 ONCE = {
@@ -42,38 +45,16 @@ class Line(NamedTuple):
     job: str
 
 
-class RunRow(NamedTuple):
-    id: str
-    job: str
-    state: int
-    token: int
-    attempt: int
-    schedule: str | None
-    tick: float | None
-
-    @property
-    def is_final(self) -> bool:
-        return self.state >= FIRST_FINAL
-
-
-class TickRow(NamedTuple):
-    schedule: str
-    first: float
-    count: int  # type: ignore[assignment] # hides tuple.count, which nobody asks of a row
-    result: str
-    run: str | None
-
-
 class Left(NamedTuple):
     """The store after a life."""
 
     integrity: str
-    runs: dict[str, RunRow]
-    ticks: list[TickRow]
-    schedules: list[tuple[str, Schedule, float, float]]
+    runs: dict[str, Run]
+    schedules: list[ScheduleRow]
+    ticks: dict[str, list[Tick]]
 
 
-NOTHING = Left("ok", {}, [], [])
+NOTHING = Left("ok", {}, [], {})
 
 
 def lines_of(folder: Path, kind: str, life: int) -> list[Line]:
@@ -95,7 +76,7 @@ def text_of(what: str, run: str, attempt: int, job: str) -> bytes:
     return f"{time.monotonic():.6f} {what} {run} {attempt} {job}\n".encode()
 
 
-def read_store(path: Path, folder: Path) -> Left:
+async def read_store(path: Path, folder: Path) -> Left:
     """Reads a copy: opening the files themselves would already be the first step of a recovery."""
     if not path.exists():
         return NOTHING
@@ -106,12 +87,15 @@ def read_store(path: Path, folder: Path) -> Left:
             shutil.copyfile(beside, folder / beside.name)
     with closing(sqlite3.connect(folder / path.name)) as connection:
         [(integrity,)] = connection.execute("PRAGMA integrity_check(1)").fetchall()
-        runs = connection.execute("SELECT id, job, state, token, attempt, schedule, tick FROM run").fetchall()
-        ticks = connection.execute("SELECT schedule, first, count, result, run FROM tick").fetchall()
-        rows = connection.execute("SELECT name, definition, anchor, looked_until FROM schedule").fetchall()
-    schedules = [(name, Schedule(**json.loads(text)), anchor, looked) for name, text, anchor, looked in rows]
+    store = SqliteStore(folder / path.name)
+    await store.open(None)
+    runs = {run.id: run for run in await store.runs(RunQuery(limit=_ALL))}
+    schedules = await store.schedules()
+    names = {row.name for row in schedules} | {run.schedule for run in runs.values() if run.schedule is not None}
+    ticks = {name: await store.ticks(name, -math.inf, math.inf, _ALL) for name in names}
+    await store.close()
     shutil.rmtree(folder)
-    return Left(integrity, {row[0]: RunRow(*row) for row in runs}, [TickRow(*row) for row in ticks], schedules)
+    return Left(integrity, runs, schedules, ticks)
 
 
 class Evidence:
@@ -123,9 +107,9 @@ class Evidence:
         self._words: list[Line] = []
         self.recoveries: list[float] = []
 
-    def taken(self, life: int, born_at: float) -> list[str]:
+    async def taken(self, life: int, born_at: float) -> list[str]:
         """What is wrong after this life, which began at this instant of ``time.monotonic``; to be asked once a life."""
-        left = read_store(self._folder / "store.db", self._folder / "copy")
+        left = await read_store(self._folder / "store.db", self._folder / "copy")
         self._words += lines_of(self._folder, "words", life)
         starts = lines_of(self._folder, "journal", life)
         wrong = [
@@ -142,16 +126,17 @@ class Evidence:
 
     def unfinished(self) -> list[str]:
         """Accepted runs that had not ended at the end of the last life."""
-        accepted = {word.run for word in self._words if word.what == "accepted"}
+        accepted = self.accepted
         return [
-            f"{run.job} {run.id} is still in state {run.state}"
+            f"{run.job} {run.id} is still {run.state}"
             for run in self._before.runs.values()
             if run.id in accepted and not run.is_final
         ]
 
     @property
-    def accepted(self) -> int:
-        return len({word.run for word in self._words if word.what == "accepted"})
+    def accepted(self) -> set[str]:
+        """The runs of which a caller was told that they are accepted."""
+        return {word.run for word in self._words if word.what == "accepted"}
 
 
 def _damaged(left: Left) -> Iterator[str]:
@@ -174,7 +159,7 @@ def _changed_after_their_end(before: Left, left: Left, words: list[Line]) -> Ite
     again = _by_hand(words)
     for old in before.runs.values():
         if old.is_final and old.id not in again and old.id in left.runs and left.runs[old.id] != old:
-            yield f"{old.job} {old.id} had ended, and was changed: {old} is {left.runs[old.id]}"
+            yield f"{old.job} {old.id} had ended, and was changed:\n{old}\n{left.runs[old.id]}"
 
 
 def _begun_wrongly(before: Left, left: Left, starts: list[Line], words: list[Line]) -> Iterator[str]:
@@ -186,7 +171,7 @@ def _begun_wrongly(before: Left, left: Left, starts: list[Line], words: list[Lin
     for run, begun in attempts.items():
         old = before.runs.get(run)
         if old is not None and old.is_final and run not in again:
-            yield f"{old.job} {run} had ended in state {old.state}, and has begun again"
+            yield f"{old.job} {run} was {old.state}, and has begun again"
         first = 1 if old is None else old.attempt + 1
         if begun != list(range(first, first + len(begun))):
             yield f"{jobs[run]} {run} has begun the attempts {begun}, after {first - 1} before"
@@ -197,24 +182,23 @@ def _begun_wrongly(before: Left, left: Left, starts: list[Line], words: list[Lin
 
 
 def _wrong_in_the_ledger(left: Left) -> Iterator[str]:
-    counted: Counter[str] = Counter()
-    for tick in left.ticks:
-        counted[tick.schedule] += tick.count
-        if tick.result == "run" and (tick.run is None or tick.run not in left.runs):
-            yield f"the tick {tick.first} of {tick.schedule} says it made the run {tick.run}, which is not there"
-    for name, schedule, anchor, looked_until in left.schedules:
-        if schedule.kind == "every" and schedule.anchor == "grid":
-            due = _ticks_until(anchor, schedule.interval, looked_until)
-            if due != counted[name]:
-                yield f"{name}: {due} ticks were due until {looked_until}, and {counted[name]} are in the ledger"
-    made = Counter((run.schedule, run.tick) for run in left.runs.values() if run.tick is not None)
-    kept = {(tick.schedule, tick.first): tick.run for tick in left.ticks if tick.result == "run"}
-    for (owner, at), count in made.items():
-        if count > 1:
-            yield f"{owner}: the tick {at} made {count} runs"
-    for run in left.runs.values():
-        if run.tick is not None and run.schedule is not None and kept.get((run.schedule, run.tick)) != run.id:
-            yield f"{run.schedule}: the ledger does not know that the tick {run.tick} made the run {run.id}"
+    for row in left.schedules:
+        if row.schedule.kind == "every" and row.schedule.anchor == "grid":
+            due = _ticks_until(row.anchor, row.schedule.interval, row.looked_until)
+            counted = sum(tick.count for tick in left.ticks[row.name])
+            if due != counted:
+                yield f"{row.name}: {due} ticks were due until {row.looked_until}, and {counted} are in the ledger"
+    for name, ticks in left.ticks.items():
+        made = Counter(run.tick_at for run in left.runs.values() if run.schedule == name and run.tick_at is not None)
+        for at, count in made.items():
+            if count > 1:
+                yield f"{name}: the tick {at} made {count} runs"
+        told = {tick.run for tick in ticks if tick.result == "run"}
+        for run in told - left.runs.keys():
+            yield f"{name}: the ledger tells of the run {run}, which is not there"
+        for run in left.runs.values():
+            if run.schedule == name and run.tick_at is not None and run.id not in told:
+                yield f"{name}: the ledger does not tell of the run {run.id} of the tick {run.tick_at}"
 
 
 def _ticks_until(anchor: float, interval: float, until: float) -> int:

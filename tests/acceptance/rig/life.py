@@ -13,7 +13,6 @@ import random
 import time
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import kernel.flow.pruner
@@ -25,16 +24,17 @@ from kernel.contracts.clock import SystemClock
 from kernel.contracts.store import RunQuery
 from kernel.model.run import RunState
 from tests.acceptance.rig.evidence import lines_of, text_of
+from tests.acceptance.rig.program import environment
 from tests.acceptance.rig.trap import Trap
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from kernel import Run
     from tests.acceptance.rig.kill_points import Point
     from tests.acceptance.rig.trap import Spot
 
-JOBS = Path(__file__).with_name("jobs")
 FINISHED, NOT_REACHED, NOT_FINISHED = 0, 3, 4
 """How a life ends that does not end by a kill."""
 _LONGEST_SECONDS = 10.0
@@ -50,22 +50,6 @@ class Order:
     point: Point | None = None
     spot: Spot = "before"
     nth: int = 1
-
-
-def write_config(folder: Path, *lines: str) -> Path:
-    """plugins.toml for the chores on a SQLite file ``store.db`` beside it."""
-    path = folder / "plugins.toml"
-    text = [
-        "[kernel]", 'store = "sqlite:///store.db"', f'plugin_dirs = ["{JOBS}"]', "concurrency = 20", *lines,
-        "[queues.tight]", "concurrency = 2", "[plugins.chores]",
-    ]  # fmt: skip
-    path.write_text("\n".join(text) + "\n")
-    return path
-
-
-def environment(folder: Path, life: int) -> Mapping[str, str]:
-    """What the chores are told."""
-    return {"CHORES_LIFE": str(life), "CHORES_JOURNAL": str(folder / f"journal-{life}")}
 
 
 def live(order: Order) -> int:

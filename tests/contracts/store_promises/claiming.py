@@ -128,6 +128,13 @@ class Claiming:
         assert numbers(await claim(store, limit=2)) == [1, 2]
         assert await state_of(store, 1, 2, 3) == ["running", "running", "queued"]
 
+    async def test_no_more_than_limit_are_claimed_however_much_room_there_is(self, store: Store) -> None:
+        await store.enqueue([new(1), new(2), new(3)], NO_LIMIT)
+
+        got = await store.claim(ask({"fleet.sync": 100}, queues={"default": 100}, limit=2))
+
+        assert numbers(got.runs) == [1, 2]
+
     async def test_a_limit_of_zero_claims_nothing(self, store: Store) -> None:
         await store.enqueue([new(1)], NO_LIMIT)
 

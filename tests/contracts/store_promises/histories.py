@@ -14,33 +14,35 @@ from kernel.contracts.store import Look, Looked, RunQuery, Store, Unfinished
 from kernel.model.errors import StoreFullError
 from kernel.model.job import Keep
 from kernel.model.run import FINAL, Change, Claimed, NewRun, RunExtra, urgency_of
-from tests.contracts.store_promises.plain_store import FullError, PlainStore
+from tests.contracts.store_promises.plain_store import UNFINISHED, FullError, PlainStore
 from tests.contracts.store_promises.samples import KERNEL, NOW, ask, id_of, row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 JOBS = ["fleet.sync", "fleet.wash"]
 QUEUES = ["default", "washing"]
 SCHEDULES = ["hourly", "nightly"]
 
-numbers_ = st.integers(0, 25)
 few = st.integers(0, 4)
 seconds = st.sampled_from([0.0, 1.0, 5.0, 20.0])
 rooms = st.dictionaries(st.sampled_from(QUEUES), few)
+picks = st.lists(st.integers(0, 1000), min_size=1, max_size=4)
+one_in_four = st.sampled_from([True, False, False, False])
 specs = st.fixed_dictionaries(
     {
-        "number": numbers_,
+        "number": st.integers(0, 19),
         "job": st.sampled_from(JOBS),
         "queue": st.sampled_from(QUEUES),
-        "priority": st.sampled_from([0, 5]),
-        "wait": st.sampled_from([-3.0, 0.0, 0.0, 4.0, 15.0]),
-        "unique": st.sampled_from([None, None, "a", "b"]),
-        "expires": st.sampled_from([None, None, 2.0, 30.0]),
-        "schedule": st.sampled_from([None, None, *SCHEDULES]),
+        "priority": st.sampled_from([5, 0]),
+        "wait": st.sampled_from([0.0, -3.0, -2.0, 4.0, 15.0]),
+        "unique": st.sampled_from([None, "a", None, "b"]),
+        "expires": st.sampled_from([None, 2.0, None, 30.0]),
+        "schedule": st.sampled_from([None, *SCHEDULES]),
         "blocked": st.booleans(),
     }
 )
+batches = st.lists(specs, min_size=2, max_size=6, unique_by=lambda spec: spec["number"])
 outcomes = st.sampled_from(["completed", "failed", "cancelled", "retrying", "scheduled", "queued"])
 
 
@@ -67,10 +69,10 @@ class History(RuleBasedStateMachine):
             self.runner.run(self.store.close())
             self.runner.close()
 
-    @rule(batch=st.lists(specs, max_size=6, unique_by=lambda spec: spec["number"]), room=rooms)
+    @rule(batch=batches, room=rooms)
     def enqueue(self, batch: Sequence[dict[str, Any]], room: dict[str, int]) -> None:
         runs = [self._run(**spec) for spec in batch]
-        room = {queue: 3 * many for queue, many in room.items()}
+        room = {queue: 2 + 3 * many for queue, many in room.items()}
         try:
             expected: list[str] | None = self.plain.enqueue(runs, room)
         except FullError:
@@ -80,8 +82,9 @@ class History(RuleBasedStateMachine):
         except StoreFullError:
             assert expected is None
 
-    @rule(jobs=st.dictionaries(st.sampled_from(JOBS), few), queues=rooms, limit=st.integers(0, 5))
-    def claim_some(self, jobs: dict[str, int], queues: dict[str, int], limit: int) -> None:
+    @rule(rooms=st.tuples(few, few), without=st.sampled_from([*JOBS, *QUEUES]), queues=rooms, limit=st.integers(1, 5))
+    def claim_some(self, rooms: tuple[int, int], without: str, queues: dict[str, int], limit: int) -> None:
+        jobs = {job: room for job, room in zip(JOBS, rooms, strict=True) if job != without}
         self._claim(jobs=jobs, queues=queues, limit=limit)
 
     @rule(wait=seconds)
@@ -93,41 +96,43 @@ class History(RuleBasedStateMachine):
     def claim_the_urgent(self, priority: int) -> None:
         self._claim(jobs=dict.fromkeys(JOBS, 3), limit=4, before=urgency_of(self.now, priority))
 
-    @rule(outcomes=st.lists(outcomes, min_size=1, max_size=5), wait=seconds)
+    @rule(outcomes=st.lists(outcomes, min_size=2, max_size=6), wait=seconds)
     def finish_the_latest(self, outcomes: list[str], wait: float) -> None:
         latest = self.claimed[-len(outcomes) :]
         self._finish([self._change(run, state, wait) for run, state in zip(latest, outcomes, strict=False)])
 
-    @rule(picks=st.lists(st.tuples(st.integers(0, 1000), outcomes), min_size=1, max_size=3))
-    def finish_any_even_stale(self, picks: list[tuple[int, str]]) -> None:
+    @rule(picks=picks, outcome=outcomes)
+    def finish_any_even_stale(self, picks: list[int], outcome: str) -> None:
         if self.claimed:
-            self._finish([self._change(self.claimed[n % len(self.claimed)], state, 1.0) for n, state in picks])
+            self._finish([self._change(self.claimed[pick % len(self.claimed)], outcome, 1.0) for pick in picks])
 
-    @rule(numbers=st.lists(numbers_, max_size=4, unique=True))
-    def cancel(self, numbers: list[int]) -> None:
-        ids = [id_of(number) for number in numbers]
+    @rule(picks=picks)
+    def cancel(self, picks: list[int]) -> None:
+        ids = self._ids(picks, UNFINISHED)
         answer = self.runner.run(self.store.cancel(ids, "enough", self.now))
         assert [(one.id, one.before, one.after) for one in answer] == self.plain.cancel(ids, "enough", self.now)
 
-    @rule(numbers=st.lists(numbers_, max_size=6, unique=True))
-    def retry(self, numbers: list[int]) -> None:
-        ids = [id_of(number) for number in numbers]
+    @rule(picks=picks)
+    def retry(self, picks: list[int]) -> None:
+        ids = self._ids(picks, FINAL)
         answer = self.runner.run(self.store.retry(ids, self.now))
         assert [(one.id, one.before, one.after) for one in answer] == self.plain.retry(ids, self.now)
 
-    @rule()
-    def release(self) -> None:
-        freed = self.runner.run(self.store.release(KERNEL.id))
-        assert sorted(run.id for run in freed) == sorted(self.plain.release(KERNEL.id))
+    @rule(kernel=st.sampled_from([KERNEL.id, "another"]), this_time=one_in_four)
+    def release(self, kernel: str, *, this_time: bool) -> None:
+        if this_time:
+            freed = self.runner.run(self.store.release(kernel))
+            assert sorted(run.id for run in freed) == sorted(self.plain.release(kernel))
 
-    @rule()
-    def prune(self) -> None:
-        gone = self.runner.run(self.store.prune({}, Keep(count=0), NOW, self.now, 1000))
-        assert gone == self.plain.prune()
+    @rule(this_time=one_in_four)
+    def prune(self, *, this_time: bool) -> None:
+        if this_time:
+            gone = self.runner.run(self.store.prune({}, Keep(count=0), NOW, self.now, 1000))
+            assert gone == self.plain.prune()
 
-    @rule()
-    def open_again_if_durable(self) -> None:
-        if self.durable:
+    @rule(this_time=one_in_four)
+    def open_again_if_durable(self, *, this_time: bool) -> None:
+        if self.durable and this_time:
             self.runner.run(self.store.close())
             self.store = self.make_store(self.place)
             freed = self.runner.run(self.store.open(KERNEL))
@@ -176,6 +181,12 @@ class History(RuleBasedStateMachine):
             None if extra == RunExtra() else extra,
         )  # fmt: skip
 
+    def _ids(self, picks: list[int], states: Iterable[str]) -> list[str]:
+        """Some runs, mostly of these states, and an unknown one."""
+        of_state = sorted(run.id for run in self.plain.runs.values() if run.state in states)
+        among = [*of_state, *of_state, *sorted(self.plain.runs), id_of(99)]
+        return list(dict.fromkeys(among[pick % len(among)] for pick in picks))
+
     def _claim(self, **options: Any) -> None:
         claim = ask(now=self.now, **options)
         got = self.runner.run(self.store.claim(claim))
@@ -203,7 +214,7 @@ class History(RuleBasedStateMachine):
 class Histories:
     durable: ClassVar[bool]
 
-    histories: ClassVar[tuple[int, int]] = (60, 30)
+    histories: ClassVar[tuple[int, int]] = (60, 40)
     """How many random histories, and of how many steps."""
 
     phases: ClassVar[tuple[Phase, ...]] = (Phase.generate,)

@@ -107,13 +107,12 @@ class Reading:
         await store.enqueue([later(number, NOW + 9) for number in range(250, 500)], NO_LIMIT)
         await store.enqueue([new(number, "fleet.wash") for number in range(100)], NO_LIMIT)
 
-        seen: list[int] = []
-        page = await store.runs(RunQuery(limit=60))
-        while page:
-            seen += numbers(page)
-            page = await store.runs(RunQuery(limit=60, before=page[-1].id))
+        pages = [await store.runs(RunQuery(limit=60))]
+        while pages[-1] and len(pages) < 20:
+            pages.append(await store.runs(RunQuery(limit=60, before=pages[-1][-1].id)))
 
-        assert seen == list(range(499, -1, -1))
+        assert [len(page) for page in pages] == [*[60] * 8, 20, 0]
+        assert [number for page in pages for number in numbers(page)] == list(range(499, -1, -1))
 
     async def test_a_page_goes_on_where_the_last_one_ended_even_if_that_run_is_gone(self, store: Store) -> None:
         await store.enqueue([new(1), new(2), new(4)], NO_LIMIT)

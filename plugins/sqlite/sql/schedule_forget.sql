@@ -1,0 +1,3 @@
+DELETE FROM schedule_definition WHERE name IN (
+    ?-- each
+)

@@ -1,0 +1,157 @@
+"""What the command line does beside a running kernel."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance.cli_program import CONFIG, Place, Terminal, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module", params=["sqlite", "memory"])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A place with a kernel, shared: each test uses jobs or queues of its own."""
+    text = CONFIG if request.param == "sqlite" else CONFIG.replace("sqlite:///var/store.db", "memory://")
+    place = Place(tmp_path_factory.mktemp(request.param), text)
+    with place.kernel():
+        yield place
+        assert place.good("health", "--json").json["healthy"]
+
+
+def test_a_run_is_waited_for_and_its_result_printed(place: Place) -> None:
+    done = place.good("enqueue", "shop.greet", "--payload", '{"name": "Ada", "loud": true}', "--wait")
+
+    assert done.lines[1:] == ["completed", '"ADA"']
+    assert place.state_of(done.lines[0]) == "completed"
+
+
+def test_a_run_that_fails_is_status_1_and_its_error(place: Place) -> None:
+    done = place.run("enqueue", "shop.fail", "--wait")
+
+    assert done.status == 1
+    assert done.lines[1:] == ["failed: ValueError: no luck"]
+    shown = place.good("runs", "show", done.lines[0]).out
+    assert "raise ValueError" in shown
+    assert "attempts used up" in place.good("explain", done.lines[0]).out
+
+
+def test_waiting_with_json_prints_one_document(place: Place) -> None:
+    done = place.good("enqueue", "shop.greet", "--payload", '{"name": "Ada"}', "--wait", "--json")
+
+    assert (done.json["state"], done.json["result"]) == ("completed", "Ada")
+
+
+def test_a_running_run_is_explained_and_cancelled(place: Place) -> None:
+    run = place.enqueue("shop.nap", "--queue", "cancelled-here")
+    wait_until(lambda: place.state_of(run) == "running")
+
+    assert "claimed by kernel" in place.good("explain", run).out
+    assert place.good("runs", "cancel", run).lines == [f"{run} is running and is told to end"]
+    wait_until(lambda: place.state_of(run) == "cancelled")
+
+
+def test_a_paused_queue_holds_its_runs_back_until_it_is_resumed(place: Place) -> None:
+    place.good("queues", "pause", "held")
+    run = place.enqueue("shop.hourly", "--queue", "held")
+
+    assert "the queue held is paused until it is resumed" in place.good("explain", run).out
+    place.good("queues", "resume", "held")
+    wait_until(lambda: place.state_of(run) == "completed")
+
+
+def test_a_schedule_that_is_triggered_runs_at_once(place: Place) -> None:
+    run = place.good("schedules", "trigger", "shop.hourly").lines[0]
+
+    wait_until(lambda: place.state_of(run) == "completed")
+
+
+def test_a_schedule_that_is_added_ticks_and_is_removed(place: Place) -> None:
+    place.good("schedules", "add", "quick", "shop.hourly", "--every", "200ms", "--payload", '{"name": "tick"}')
+
+    wait_until(lambda: place.good("runs", "list", "--schedule", "quick", "--state", "completed", "--json").json)
+    place.good("schedules", "remove", "quick")
+    assert [one["schedule"] for one in place.good("schedules", "list", "--json").json] == ["shop.hourly"]
+
+
+def test_a_schedule_of_a_plugin_is_paused_but_not_removed(place: Place) -> None:
+    place.good("schedules", "pause", "shop.hourly")
+    assert [one["paused"] for one in place.good("schedules", "list", "--json").json if not one["dynamic"]] == [True]
+    place.good("schedules", "resume", "shop.hourly")
+
+    done = place.run("schedules", "remove", "shop.hourly")
+    assert done.status == 2
+    assert "declared by the plugin shop" in done.err
+
+
+def test_the_plugins_are_those_of_the_kernel(place: Place) -> None:
+    states = {plugin["plugin"]: plugin for plugin in place.good("plugins", "list", "--json").json}
+
+    assert states["shop"]["state"] == "enabled"
+    assert "shop.greet" in states["shop"]["jobs"]
+
+
+def test_the_jobs_are_those_that_the_kernel_announced(place: Place) -> None:
+    jobs = {job["job"]: job for job in place.good("jobs", "--json").json}
+
+    assert jobs["shop.nap"]["queue"] == "naps"
+
+
+def test_a_payload_that_does_not_fit_is_refused_by_the_announced_schema(place: Place) -> None:
+    done = place.run("enqueue", "shop.greet", "--payload", '{"name": "Ada", "loudly": true}')
+
+    assert done.status == 2
+    assert "shop.greet: payload" in done.err
+
+
+def test_events_are_followed_as_they_happen_until_the_kernel_stops(place: Place) -> None:
+    with place.start("events", "--follow", "--json") as events, place.start("events", "--follow") as lines:
+        wait_until(lambda: place.enqueue("shop.greet", "--payload", '{"name": "Eve"}') and events.out and lines.out)
+
+        completed = json.loads(events.wait_for('"RunCompleted"'))
+        assert (completed["job"], completed["attempt"]) == ("shop.greet", 1)
+        assert "job=shop.greet" in lines.wait_for("RunCompleted")
+
+
+@pytest.mark.parametrize("command", ["enqueue shop.nap --queue left --wait", "events --follow"])
+def test_ctrl_c_ends_a_command_that_waits_and_says_nothing(place: Place, command: str) -> None:
+    with Terminal(place, *command.split()) as terminal:
+        wait_until(lambda: place.enqueue("shop.hourly") and any(word in terminal.text for word in ("running", "Run")))
+        terminal.type("\x03")
+
+        assert terminal.end() == 130
+        assert "Traceback" not in terminal.text
+        assert "Abort" not in terminal.text
+
+
+def test_health_is_a_table_for_people(place: Place) -> None:
+    done = place.good("health")
+
+    assert done.lines[0].split()[:2] == ["STATE", "KERNEL"]
+    assert done.lines[1].startswith("healthy")
+
+
+def test_a_broken_plugin_makes_the_kernel_unhealthy(tmp_path_factory: pytest.TempPathFactory) -> None:
+    place = Place(tmp_path_factory.mktemp("sick"), CONFIG + "[plugins.sick]\n")
+    place.write_plugin("sick", "raise ValueError('a fever')\n")
+    with place.kernel() as kernel:
+        done = place.run("health")
+
+        assert done.status == 1
+        assert done.lines[1].startswith("unhealthy")
+        assert "plugin sick is broken" in done.err
+        assert kernel.stop() == 0
+
+
+def test_a_kernel_that_was_killed_is_not_taken_for_alive(tmp_path_factory: pytest.TempPathFactory) -> None:
+    for store in ("sqlite:///var/store.db", "memory://"):
+        place = Place(tmp_path_factory.mktemp("dead"), CONFIG.replace("sqlite:///var/store.db", store))
+        with place.kernel() as kernel:
+            kernel.kill()
+
+        assert place.run("health", "--json").json == {"healthy": False, "kernels": []}
+        assert place.run("events", "--follow").status == 1
