@@ -160,3 +160,51 @@ async def running(*jobs: Job | Callable[..., Any], **options: Any) -> AsyncItera
         yield flow
     finally:
         await flow.stop()
+
+
+class TroubledStore(MemoryStore):
+    """A store whose calls can be made to fail, or to take their time: before they are carried out, or after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+        self.failing: dict[str, Exception] = {}
+        """Call -> what it raises, without having done anything."""
+        self.lying: dict[str, Exception] = {}
+        """Call -> what it raises after it has done all it should."""
+        self.before: dict[str, asyncio.Event] = {}
+        self.after: dict[str, asyncio.Event] = {}
+        self.fail_at: tuple[int, Exception, bool] | None = None
+        """The number of the one call that fails, over all calls; whether it is carried out before."""
+
+    async def carry_out(self, name: str, *given: Any) -> Any:
+        self.calls.append(name)
+        if name in self.before:
+            await self.before[name].wait()
+        failing = self.fail_at if self.fail_at is not None and len(self.calls) - 1 == self.fail_at[0] else None
+        if failing is not None and not failing[2]:
+            raise failing[1]
+        if name in self.failing:
+            raise self.failing[name]
+        answer = await getattr(super(), name)(*given)
+        if failing is not None:
+            raise failing[1]
+        if name in self.lying:
+            raise self.lying[name]
+        if name in self.after:
+            await self.after[name].wait()
+        return answer
+
+
+def _through_trouble(name: str) -> Any:
+    async def call(self: TroubledStore, *given: Any) -> Any:
+        return await self.carry_out(name, *given)
+
+    return call
+
+
+for _name in (
+    "signals", "enqueue", "claim", "finish", "stick", "cancel", "cancels", "retry", "runs", "prune", "queues",
+    "pause_queue", "schedules", "put_schedules", "remove_schedules", "pause_schedule", "look", "beat",
+):  # fmt: skip
+    setattr(TroubledStore, _name, _through_trouble(_name))

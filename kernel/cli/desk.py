@@ -5,6 +5,7 @@ A durable store is opened as a client. With ``memory://`` everything lives in th
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from kernel.contracts.store import Store
 
 Json = dict[str, Any]
+
+ANSWER_SECONDS = 5.0
 
 
 class Counter(Protocol):
@@ -100,7 +103,7 @@ class Desk:
         for socket in await self.sockets():
             # What the kernel knows just now; the store has what it last wrote down.
             with contextlib.suppress(OSError):
-                states: list[Json] = await ask(socket, "plugins", {})
+                states: list[Json] = await ask_soon(socket, "plugins", {})
                 return states
         return [describe_state(state) for state in (await prepare_plugins(self.config)).states]
 
@@ -181,7 +184,12 @@ class _AtKernel:
                 f"no kernel is alive in {self._config.kernel.run_dir}, and with {self._config.kernel.store} all runs "
                 "live in the kernel: start one by `mainspring run`, or set kernel.store to a file"
             )
-        return await ask(sockets[0], operation, arguments)
+        if operation == "wait":
+            return await ask(sockets[0], operation, arguments)
+        try:
+            return await ask_soon(sockets[0], operation, arguments)
+        except TimeoutError as error:
+            raise StoreError(str(error)) from None
 
     async def sockets(self) -> list[Path]:
         return [path for path in sorted(self._config.kernel.run_dir.glob("*.sock")) if await _is_in_memory(path)]
@@ -190,7 +198,19 @@ class _AtKernel:
 async def _is_in_memory(socket: Path) -> bool:
     """Whether a kernel with a store of this kind is behind it: a killed one leaves its socket there."""
     try:
-        answer: Json = await ask(socket, "health", {})
+        answer: Json = await ask_soon(socket, "health", {})
+    except TimeoutError:
+        return True  # nobody can say; the next question tells what is wrong with it
     except OSError:
         return False
     return str(answer["store"]).startswith("memory:")
+
+
+async def ask_soon(socket: Path, operation: str, arguments: Json) -> Any:
+    """As ``ask``; TimeoutError when the kernel is there and gives no answer."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await ask(socket, operation, arguments)
+    except TimeoutError:
+        text = f"the kernel behind {socket} does not answer within {ANSWER_SECONDS:g} s"
+        raise TimeoutError(f"{text}: its loop is blocked, or the process is stopped") from None

@@ -36,6 +36,7 @@ class Foreground:
 
     def run(self) -> int:
         self._kernel = Kernel.from_toml(self._path)
+        self._had_terminal = is_terminal(sys.stdout)
         self._writer = LineWriter(sys.stdout)
         self._screen = self._prepare_output()
         self._signals = StopSignals(
@@ -50,8 +51,7 @@ class Foreground:
         finally:
             self._signals.close()
             if not self._writer.close():
-                # Nobody reads, and the pipe is full: to flush it at the end would be to wait for ever.
-                sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - until the process ends
+                _forget_stdout()
 
     def _prepare_output(self) -> Screen | None:
         """The screen on a terminal; None where it is logged."""
@@ -117,6 +117,10 @@ class Foreground:
             self._kernel.hurry("a second signal")
 
     def _on_reload(self) -> None:
+        if self._had_terminal and not is_terminal(sys.stdout):
+            # It is not asked to read its configuration: its window was closed.
+            self._signals.stop()
+            return
         if not self._is_up:
             return
         task = asyncio.create_task(self._reload(), name="mainspring:reload")
@@ -162,6 +166,13 @@ class Foreground:
             if state["state"] == "broken":
                 what = f"{state['reason']} ({state['place']})" if state["place"] else state["reason"]
             lines.append(f"  {screen.painted(state['state'], 9)}  {state['plugin']:<16}  {clean(what)}")
-        ticks = sorted((one["next_at"], one) for one in await kernel.control.schedules_list() if one["next_at"])
-        lines += [f"  next {moment(at)}  {clean(one['schedule'])}  {one['when']}" for at, one in ticks[:_NEXT_TICKS]]
+        ticking = [one for one in await kernel.control.schedules_list() if one["next_at"]]
+        first = sorted(ticking, key=lambda one: str(one["next_at"]))[:_NEXT_TICKS]
+        lines += [f"  next {moment(one['next_at'])}  {clean(one['schedule'])}  {one['when']}" for one in first]
         return [*lines, "ready; Ctrl-C stops it"]
+
+
+def _forget_stdout() -> None:
+    """Nobody reads it: to flush at the end what it still holds would be an error, or to wait for ever."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - until the process ends

@@ -18,7 +18,6 @@ _COLUMNS = [
     Column("STATE"), Column("KERNEL"), Column("RUNNING", is_number=True), Column("CLAIMED", is_number=True),
     Column("SCHEDULES", is_number=True), Column("LOOP LAG", is_number=True), Column("PROBLEMS", is_whole=False),
 ]  # fmt: skip
-_ANSWER_SECONDS = 10.0
 
 
 def add_to(app: typer.Typer) -> None:
@@ -52,22 +51,20 @@ async def _ask_all(desk: "Desk") -> dict[str, Any]:
 
 
 async def _ask(socket: "Path") -> dict[str, Any]:
-    import asyncio
-
-    from kernel.control_socket import ask
+    from kernel.cli.desk import ask_soon
     from kernel.model.errors import MainspringError
 
     name = {"kernel": socket.stem.removeprefix("kernel-")}
     try:
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            answer: dict[str, Any] = await ask(socket, "health", {})
-            return name | answer
-    except TimeoutError:
-        problem = f"it does not answer within {_ANSWER_SECONDS:g} s: its loop is blocked, or the process is stopped"
+        answer: dict[str, Any] = await ask_soon(socket, "health", {})
+    except TimeoutError as error:
+        problem = str(error)
     except OSError as error:
         problem = f"its socket {socket} cannot be reached: {error.strerror}"
     except MainspringError as error:
         problem = str(error)
+    else:
+        return name | answer
     return name | {"healthy": False, "problems": [problem]}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TextIO
@@ -34,7 +33,7 @@ class LineWriter:
         """Writes what is left, for so long at the most; False when the stream takes nothing and must be left alone."""
         self._waiting.put(None)
         self._thread.join(seconds)
-        return not self._thread.is_alive()
+        return not (self._is_gone or self._thread.is_alive())
 
     def _work(self) -> None:
         while (line := self._waiting.get()) is not None:
@@ -59,5 +58,7 @@ class LineWriter:
             self._is_gone = True
 
     def _flush(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        try:
             self._stream.flush()
+        except (OSError, ValueError):
+            self._is_gone = True

@@ -56,6 +56,11 @@ class StopSignals:
         for timer in self._timers:
             timer.cancel()
 
+    def stop(self) -> None:
+        """As the first SIGTERM does."""
+        if self.count == 0:
+            self._stop(signal.SIGTERM, None)
+
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         # Between two bytecodes of whatever the main thread does: only what is safe there.
         self.count += 1

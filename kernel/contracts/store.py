@@ -170,7 +170,7 @@ class Store(Protocol):
         """
 
     async def claim(self, claim: Claim) -> Claims:
-        """Makes due runs ``queued``, expires what has waited too long, and claims: state running, token + 1, attempt + 1."""
+        """Makes due runs ``queued``, expires what has waited too long to begin, and claims: running, token + 1, attempt + 1."""
 
     async def finish(self, changes: Sequence[Change]) -> list[bool]:
         """Writes each change whose (id, token) is still the running one's; False for the stale, which change nothing.

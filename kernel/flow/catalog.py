@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kernel.model.errors import RequestError, UnknownNameError
+from kernel.model.errors import RequestError, UnknownNameError, shown
 from kernel.model.queue import Queue
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Catalog:
 
     def job(self, name: str) -> Job:
         """The job of this full name, or RequestError: unknown (with the nearest), or its plugin is off."""
+        if not isinstance(name, str):
+            raise RequestError(f'{shown(name)} is no name of a job: expected its full name, as "fleet.process-car"')
         found = self._jobs.get(name)
         if found is not None:
             return found

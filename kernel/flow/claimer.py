@@ -34,7 +34,9 @@ _NO_RETRY = Retry()
 
 
 class Claimer:
-    """Keeps the ready queue filled: at most the free slots plus one window, and past it only for what is more urgent.
+    """Keeps the ready queue filled: the free slots plus one window, and past it only what is more urgent than what is held.
+
+    What is held past a second window goes back, the least urgent first.
 
     The window is the kernel's concurrency, and doubles (to 1,000) while whole windows are used up within 50 ms, so
     that short runs travel in large batches and long ones are left for other kernels.
@@ -71,6 +73,8 @@ class Claimer:
         self._newcomer = math.inf
         self._must_claim = False
         self._may_be_more = False
+        self._is_unsure = False
+        """Whether a claim may have been written though the store did not say so."""
         self._timer: Timer | None = None
         self._armed_for = math.inf
         self._expected = math.inf
@@ -176,17 +180,27 @@ class Claimer:
             if until > now:
                 queues[queue] = 0
         self._expected = math.inf
+        self._is_unsure, was_unsure = True, self._is_unsure
         runs, next_due = await self._recorder.claim(Claim(self._kernel_id, now, limit, jobs, queues, before))
+        self._ready.push(runs)
+        if was_unsure:
+            self._ready.push(await self._recorder.claimed_unseen(self._kernel_id, self._seen))
+        self._is_unsure = False
         self._recorder.recovered("claims")
-        if runs:
-            self._ready.push(runs)
+        if len(self._ready):
             if self._paused:  # by somebody while the claim was under way
                 self.release(lambda run: self._paused.get(run.queue, 0.0) > now, "queue paused")
             self._wake_workers()
         self._arm(min(math.inf if next_due is None else next_due, self._expected), now)
         if before is None:
-            # Otherwise the store was asked for a few out of the order, and may have any number of others.
             self._see_what_is_left(full=len(runs) >= limit)
+        elif runs:
+            self._make_room()
+            # The store was asked for some out of the order: of these there may be more, and of others any number.
+            self.new_work(-math.inf)
+
+    def _seen(self) -> set[str]:
+        return {run.id for run in (*self._ready.held(), *self._running())}
 
     def _see_what_is_left(self, *, full: bool) -> None:
         self._may_be_more = full or self._limits.are_set
@@ -198,11 +212,14 @@ class Claimer:
         limit = self._free_slots() + self._window - self._ready.startable
         if limit > 0 or self._newcomer == math.inf:
             return limit, None
-        # Past the window for what goes before the next batch, whatever else is held: so it stays bounded.
         worst = self._ready.worst()
-        if worst is None or self._newcomer >= worst:
-            return 0, None
-        return self._smallest_window, self._ready.urgency_at(self._smallest_window)
+        return (self._window, worst) if worst is not None and self._newcomer < worst else (0, None)
+
+    def _make_room(self) -> None:
+        most = self._free_slots() + self._window
+        if self._ready.startable > most + self._window:
+            least_urgent = {run.id for run in self._ready.least_urgent(self._ready.startable - most)}
+            self.release(lambda run: run.id in least_urgent, "more urgent runs came")
 
     def _fit_window(self, *, full: bool) -> None:
         now = self._clock.elapsed()

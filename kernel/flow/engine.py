@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 2.0
+WRITE_SECONDS = 10.0
 
 
 class Engine:
@@ -193,7 +194,7 @@ class Engine:
 
     async def _write_what_is_left(self) -> None:
         try:
-            async with asyncio.timeout(10.0):
+            async with asyncio.timeout(WRITE_SECONDS):
                 await self.recorder.drain()
         except TimeoutError:
             log.error("%d outcomes could not be written; their runs will be run again", self.recorder.unwritten)  # noqa: TRY400 - that it took too long is all there is to say

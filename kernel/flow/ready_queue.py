@@ -5,7 +5,7 @@ Whoever pops has a free slot of the kernel already; here the limits of queue and
 
 from __future__ import annotations
 
-from heapq import heappop, heappush, nsmallest
+from heapq import heappop, heappush, nlargest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -152,14 +152,15 @@ class ReadyQueue:
                 del self._aside[lane]
         return len(lanes)
 
+    def held(self) -> list[Claimed]:
+        return [entry[2] for entry in self._entries()]
+
     def worst(self) -> float | None:
         """The largest urgency held, None when empty."""
         return max((entry[0] for entry in self._entries()), default=None)
 
-    def urgency_at(self, place: int) -> float | None:
-        """The urgency of the run that so many others would be begun with or before; None when there are fewer."""
-        first = nsmallest(place, self._entries())
-        return first[-1][0] if len(first) == place else None
+    def least_urgent(self, count: int) -> list[Claimed]:
+        return [entry[2] for entry in nlargest(count, self._entries())]
 
     def take(self, which: Callable[[Claimed], bool]) -> list[Claimed]:
         """Takes out the runs for which ``which`` holds, to be given back to the store."""

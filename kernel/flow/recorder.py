@@ -33,7 +33,7 @@ from kernel.model.events import (
     StoreTroubled,
     TickPassed,
 )
-from kernel.model.run import Change, Claimed, Failure, NewRun, Run, RunState
+from kernel.model.run import Change, Claimed, Failure, NewRun, Run, RunState, claimed_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -50,6 +50,7 @@ _BATCH = 2_000
 _LONGEST_WAIT = 5.0
 _LOOK_AGAIN = 1.0
 _OUTCOMES = "outcomes"
+_MOST_RUNNING = 1_000_000
 
 
 class Finished(NamedTuple):
@@ -145,7 +146,7 @@ class Recorder:
         self._enqueues: Gatherer[NewRun, str] = Gatherer(self._write_enqueues)
         self._finishes: list[Finished] = []
         self._finisher: asyncio.Task[None] | None = None
-        self._being_written = 0
+        self._being_written: list[Finished] = []
         self._context = contextvars.copy_context()
         self._watchers: dict[str, list[asyncio.Future[None]]] = {}
         self._troubled: set[str] = set()
@@ -208,6 +209,16 @@ class Recorder:
             self.tell_expired(claims.expired)
         return claims.runs, claims.next_due
 
+    async def claimed_unseen(self, kernel: str, seen: Callable[[], set[str]]) -> list[Claimed]:
+        """What the store holds for this kernel and nobody here has seen: a claim was written, and its answer lost."""
+        known = seen() | self._unwritten_ids()
+        rows = await self._store.runs(RunQuery(states=[RunState.RUNNING], limit=_MOST_RUNNING))
+        known |= seen() | self._unwritten_ids()
+        return [claimed_of(row) for row in rows if row.kernel == kernel and row.id not in known]
+
+    def _unwritten_ids(self) -> set[str]:
+        return {one.change.id for one in (*self._being_written, *self._finishes)}
+
     def tell_expired(self, runs: Sequence[Run]) -> None:
         now = self._clock.now()
         for run in runs:
@@ -246,22 +257,22 @@ class Recorder:
 
     @property
     def unwritten(self) -> int:
-        return len(self._finishes) + self._being_written
+        return len(self._finishes) + len(self._being_written)
 
     async def _write_finishes(self) -> None:
         try:
             while self._finishes:
                 batch, self._finishes = self._finishes[:_BATCH], self._finishes[_BATCH:]
-                self._being_written = len(batch)
+                self._being_written = batch
                 try:
                     await self._write_finished(batch)
                 except Exception:
                     log.exception("%d outcomes cannot be written together; each by itself now", len(batch))
                     for one in batch:
                         await self._write_one(one)
-                self._being_written = 0
+                self._being_written = []
         finally:
-            self._being_written, self._finisher = 0, None
+            self._being_written, self._finisher = [], None
 
     async def _write_finished(self, batch: list[Finished]) -> None:
         answers, again = await self._finish_surely([one.change for one in batch])

@@ -115,7 +115,11 @@ class Failure(NamedTuple):
 
     @classmethod
     def from_text(cls, text: str) -> Failure:
-        return cls(**json.loads(text))
+        """What was written otherwise, by hand say, is the message of an unknown failure."""
+        found = _json_or_text(text)
+        if isinstance(found, dict) and found.keys() == set(cls._fields):
+            return cls(**{field: str(value) for field, value in found.items()})
+        return cls("unknown", text)
 
 
 class Run(NamedTuple):
@@ -205,14 +209,14 @@ class Run(NamedTuple):
         return self.extra.tags if self.extra else ()
 
     def as_json(self) -> dict[str, Any]:
-        """The run for ``--json`` and the API; instants are ISO 8601 in UTC."""
+        """The run for ``--json`` and the API; instants are ISO 8601 in UTC. What is no JSON is shown as the text it is."""
         return {
             "id": self.id,
             "job": self.job,
             "queue": self.queue,
             "priority": self.priority,
             "state": str(self.state),
-            "payload": self.payload,
+            "payload": _json_or_text(self.payload_text),
             "enqueued_at": iso(self.enqueued),
             "due_at": iso(self.due),
             "expires_at": iso(self.extra.expires) if self.extra else None,
@@ -221,11 +225,11 @@ class Run(NamedTuple):
             "attempt": self.attempt,
             "failures": self.failures,
             "kernel": self.kernel,
-            "result": self.result,
+            "result": None if self.result_text is None else _json_or_text(self.result_text),
             "error": None if self.error is None else self.error._asdict(),
             "reason": self.reason,
             "degraded": self.degraded,
-            "notes": self.notes,
+            "notes": [] if self.notes_text is None else _json_or_text(self.notes_text),
             "stuck": self.stuck,
             "unique": self.extra.unique if self.extra else None,
             "tags": list(self.tags),
@@ -235,9 +239,24 @@ class Run(NamedTuple):
         }
 
 
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
 def as_run(new: NewRun) -> Run:
     """The run that enqueue answers with, as it stands in the store just now."""
     return Run(*new)
+
+
+def claimed_of(run: Run) -> Claimed:
+    """The claim of a run that is running."""
+    return Claimed(
+        run.id, run.job, run.queue, run.priority, run.payload_text, run.enqueued, run.due, run.urgency, run.token,
+        run.attempt, run.failures, run.extra,
+    )  # fmt: skip
 
 
 def instant(epoch_seconds: float) -> datetime:
@@ -245,10 +264,13 @@ def instant(epoch_seconds: float) -> datetime:
 
 
 def iso(epoch_seconds: float | None) -> str | None:
-    """ISO 8601 in UTC with milliseconds where there are any."""
+    """ISO 8601 in UTC with milliseconds where there are any; the bare number when no calendar reaches that far."""
     if epoch_seconds is None:
         return None
-    at = instant(epoch_seconds)
+    try:
+        at = instant(epoch_seconds)
+    except (OverflowError, ValueError, OSError):
+        return f"{epoch_seconds:g}"
     return at.isoformat(timespec="milliseconds" if at.microsecond else "seconds")
 
 

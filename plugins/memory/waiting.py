@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kernel.model.run import RunState
+from kernel.model.run import Run, RunState
 
 from .instants import Instants
 from .lanes import Lane, Lanes
@@ -81,9 +81,8 @@ class Waiting:
                 lane.add(run)
             else:
                 self._put_aside(run, size)
-            extra = run[EXTRA]
-            if extra is not None and extra.expires is not None:
-                self._expiries.add(extra.expires, run[ID])
+            if run[EXTRA] is not None and (expires := expires_of(run)) is not None:
+                self._expiries.add(expires, run[ID])
 
     def queue_due(self, now: float) -> None:
         """What has become due is queued."""
@@ -168,6 +167,9 @@ class Waiting:
 
 
 def expires_of(run: Waits) -> float | None:
+    """When it expires; never once it has begun."""
+    if isinstance(run, Run) and run.attempt:
+        return None
     extra = run[EXTRA]
     return None if extra is None else extra.expires
 

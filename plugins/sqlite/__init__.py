@@ -15,4 +15,4 @@ def open_store(url: str) -> SqliteStore | None:
     from .place import SCHEME, path_of  # noqa: PLC0415 - a kernel with another store need not load this one
     from .store import SqliteStore  # noqa: PLC0415 - as above
 
-    return SqliteStore(path_of(url)) if url.startswith(f"{SCHEME}:") else None
+    return SqliteStore(path_of(url)) if url.lower().startswith(f"{SCHEME}:") else None

@@ -34,6 +34,7 @@ class Opened(NamedTuple):
     writer: Database
     reader: Database
     identity: Identity
+    companions: tuple[Identity, ...]
 
 
 class Files:
@@ -87,9 +88,14 @@ class Files:
             opened.kernel_lock.close()
 
     def check_identity(self) -> None:
-        """StoreError when the path leads to another file than the one that was opened. On any thread."""
+        """StoreError when the database is not the file any more that was opened. On any thread."""
         if self._opened is not None:
             self._opened.identity.check()
+
+    def check_companions(self) -> None:
+        """The same for the WAL and the locks."""
+        for identity in self.opened().companions:
+            identity.check()
 
     def is_kernel_alive(self) -> bool:
         """As a client sees it; on the loop."""
@@ -107,12 +113,13 @@ class Files:
             freed = _begin_life(writer, kernel)
             reader = connect_reader(self.path)
             identity.check()
+            companions = tuple(Identity.of(beside(self.path, suffix)) for suffix in ("-wal", "-shm", ".lock", ".write"))
         except BaseException:
             connection.close()
             if reader is not None:
                 reader.close()
             raise
-        self._opened = Opened(kernel_lock, write_lock, writer, Database(reader, Room()), identity)
+        self._opened = Opened(kernel_lock, write_lock, writer, Database(reader, Room()), identity, companions)
         return freed
 
 

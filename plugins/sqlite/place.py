@@ -55,7 +55,7 @@ def prepare(path: Path) -> bool:
 
 
 class Identity(NamedTuple):
-    """Which file was opened."""
+    """Which file stood at a path."""
 
     path: Path
     device: int
@@ -67,7 +67,7 @@ class Identity(NamedTuple):
         return cls(path, found.st_dev, found.st_ino)
 
     def check(self) -> None:
-        """StoreError when the path no longer leads to the file that was opened."""
+        """StoreError when the path leads to another file now, or to none."""
         try:
             found = os.lstat(self.path)
         except OSError as error:
@@ -77,7 +77,8 @@ class Identity(NamedTuple):
                 return
             what = "was replaced by another file"
         raise StoreError(
-            f"{self.path}: the store's file {what} while it was open; put it back, or restart on the new one"
+            f"{self.path}: this file of the store {what} while it was open: nothing is written any more; "
+            "put it back, or restart"
         )
 
 

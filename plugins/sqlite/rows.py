@@ -10,19 +10,30 @@ from kernel.model.run import Claimed, NewRun, Run, RunExtra, RunState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-STATE_OF = (
-    None,
-    RunState.SCHEDULED,
-    RunState.RETRYING,
-    RunState.BLOCKED,
-    RunState.QUEUED,
-    RunState.RUNNING,
-    RunState.COMPLETED,
-    RunState.FAILED,
-    RunState.CANCELLED,
-    RunState.EXPIRED,
+
+class _States(dict[int, str]):
+    def __missing__(self, code: int) -> str:
+        """Written by hand: shown as it is, and never claimed."""
+        return f"unknown ({code})"
+
+
+STATE_OF = _States(
+    enumerate(
+        (
+            RunState.SCHEDULED,
+            RunState.RETRYING,
+            RunState.BLOCKED,
+            RunState.QUEUED,
+            RunState.RUNNING,
+            RunState.COMPLETED,
+            RunState.FAILED,
+            RunState.CANCELLED,
+            RunState.EXPIRED,
+        ),
+        start=1,
+    )
 )
-CODE_OF: dict[str, int] = {str(state): code for code, state in enumerate(STATE_OF) if state is not None}
+CODE_OF: dict[str, int] = {str(state): code for code, state in STATE_OF.items()}
 QUEUED, RUNNING, COMPLETED = CODE_OF["queued"], CODE_OF["running"], CODE_OF["completed"]
 
 BITS = 4194304

@@ -70,8 +70,12 @@ def prepare_writer(connection: sqlite3.Connection) -> None:
 
 def connect_reader(path: Path) -> sqlite3.Connection:
     connection = connect(path, "ro")
-    for pragma in ("trusted_schema=OFF", "query_only=ON", "temp_store=MEMORY", "cache_size=-8192"):
-        connection.execute(f"PRAGMA {pragma}").fetchall()
+    try:
+        for pragma in ("trusted_schema=OFF", "query_only=ON", "temp_store=MEMORY", "cache_size=-8192"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from kernel.contracts.store import RunQuery
@@ -41,12 +42,10 @@ def status_of(path: Path, *, check: bool) -> StoreStatus:
     try:
         with locked(lock, path):  # the first to come after a crash repairs the WAL
             connection = connect_reader(path)
+        with closing(connection):
             version = version_of(connection, path)
-        try:
             runs = lists.count(Database(connection, Room()), RunQuery()) if version == newest else {}
             found = [row[0] for row in connection.execute("PRAGMA quick_check(5)")] if check else None
-        finally:
-            connection.close()
     except Exception as error:  # a damaged file can break anything
         raise as_config_error(error, path) from error
     finally:

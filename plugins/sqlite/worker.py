@@ -151,7 +151,7 @@ class Worker:
                     self._carry_out(calls)
                 if not is_last:
                     self._between()
-            except Exception as error:  # noqa: BLE001 - the thread must outlive it, and those who wait must be told
+            except BaseException as error:  # noqa: BLE001 - the thread must outlive it, and those who wait must be told
                 for call in calls:
                     call.error = error
                 self.answer(calls)

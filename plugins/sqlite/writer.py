@@ -1,8 +1,4 @@
-"""Group commit: what is handed over together, or while a transaction is being written, shares the next one.
-
-First without savepoints; when a call fails that had changed something, the whole transaction is done again with one
-for each call, so that none sinks the others.
-"""
+"""Group commit: what is handed over together, or while a transaction is being written, shares the next one."""
 
 from __future__ import annotations
 
@@ -14,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernel.model.errors import StoreError
 
-from .database import Redo
 from .errors import as_store_error, is_busy
 from .opening import Files
+from .transaction import transact
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -35,6 +31,7 @@ T = TypeVar("T")
 _POLL_SECONDS = 0.07
 """Others' changes are told within 100 ms. A wake-up costs some 150 µs of a core, cold as everything is by then."""
 _QUIET_SECONDS = 1.0
+_CHECK_SECONDS = 1.0
 _WEIGHT_OF_TRANSACTION = 40
 _HEAVY = 4_000
 """Changed rows, and a transaction counts as 40: past this, some megabytes, the WAL goes into the database."""
@@ -50,6 +47,8 @@ class Writer:
         self._on_change: Callable[[], None] | None = None
         self._version = 0
         self._looked_at = 0.0
+        self._checked_at = 0.0
+        self._trouble: StoreError | None = None
         self._wrote_at = math.inf
         self._weight = 0
 
@@ -126,7 +125,8 @@ class Writer:
             with files.write_lock.held(lambda: self._worker.wanted(calls)) as is_held:
                 if is_held and self._begin(files.writer, calls):
                     begun = self._worker.begin(calls)
-                    self._write(files.writer, begun)
+                    self._weight += transact(files.writer, begun, self._path, self._before_commit)
+                    self._weight += _WEIGHT_OF_TRANSACTION
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
             begun = begun or self._worker.begin(calls)
             for call in begun:
@@ -148,55 +148,10 @@ class Writer:
                 return True
         return False
 
-    def _write(self, database: Database, calls: list[Call[Any]]) -> None:
-        before = database.connection.total_changes
-        try:
-            try:
-                for call in calls:
-                    self._run(database, call)
-            except Redo:
-                self._roll_back(database)
-                database.connection.execute("BEGIN IMMEDIATE")
-                for call in calls:
-                    self._run_carefully(database, call)
-            self._files.check_identity()
-            database.connection.execute("COMMIT")
-        except BaseException:
-            self._roll_back(database)
-            raise
-        self._weight += database.connection.total_changes - before + _WEIGHT_OF_TRANSACTION
-
-    def _run(self, database: Database, call: Call[Any]) -> None:
-        database.is_careful = False
-        database.mark_unchanged()
-        try:
-            call.result = call.step()
-        except Redo:
-            raise
-        except Exception as error:
-            call.error = as_store_error(error, self._path)
-            if database.connection.total_changes != database.mark or not database.connection.in_transaction:
-                raise Redo from error
-
-    def _run_carefully(self, database: Database, call: Call[Any]) -> None:
-        database.is_careful = True
-        call.error = None
-        database.connection.execute("SAVEPOINT call")
-        try:
-            call.result = call.step()
-        except Exception as error:
-            if not database.connection.in_transaction:
-                raise  # SQLite has rolled everything back by itself, as it does when the disk is full
-            call.error = as_store_error(error, self._path)
-            database.connection.execute("ROLLBACK TO call")
-            database.room.forget()
-        database.connection.execute("RELEASE call")
-
-    def _roll_back(self, database: Database) -> None:
-        database.room.forget()
-        if database.connection.in_transaction:
-            with suppress(sqlite3.Error):
-                database.connection.execute("ROLLBACK")
+    def _before_commit(self) -> None:
+        self._files.check_identity()
+        if self._trouble is not None:
+            raise self._trouble
 
     # Between transactions
 
@@ -206,6 +161,9 @@ class Writer:
             return
         self._looked_at = now
         self._look_for_changes(now)
+        if now - self._checked_at > _CHECK_SECONDS:
+            self._checked_at = now
+            self._look_for_trouble()
         if now - self._wrote_at > _QUIET_SECONDS:
             self._wrote_at = math.inf
             self._checkpoint("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -218,6 +176,14 @@ class Writer:
                 self._files.opened().writer.room.others_wrote(now)
                 if self._on_change is not None:
                     self._worker.on_loop(self._on_change)
+
+    def _look_for_trouble(self) -> None:
+        try:
+            self._files.check_companions()
+        except StoreError as error:
+            self._trouble = error
+        else:
+            self._trouble = None
 
     def _data_version(self) -> int:
         found: int = self._files.opened().writer.connection.execute("PRAGMA data_version").fetchone()[0]

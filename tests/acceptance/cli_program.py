@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import queue
+import select
 import signal
 import struct
 import subprocess
@@ -264,6 +265,7 @@ class Terminal:
 
     def __init__(self, place: Place, *arguments: str, columns: int = 200, **environment: str) -> None:
         self.text = ""
+        self._is_open, self._is_closing = True, False
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         self._process = subprocess.Popen(
@@ -287,7 +289,8 @@ class Terminal:
         self._process.kill()
         self._process.wait(LIMIT)
         self._reader.join(LIMIT)
-        os.close(self._ours)
+        if self._is_open:
+            os.close(self._ours)
 
     def wait_for(self, text: str) -> None:
         wait_until(lambda: text in self.text)
@@ -295,13 +298,22 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._ours, keys.encode())
 
+    def close_window(self) -> None:
+        """The other side goes away: the program gets a SIGHUP."""
+        self._is_closing = True
+        wait_until(lambda: not self._reader.is_alive())
+        os.close(self._ours)
+        self._is_open = False
+
     def end(self) -> int:
         status = self._process.wait(LIMIT)
         self._reader.join(LIMIT)
         return status
 
     def _read(self) -> None:
-        while True:
+        while not self._is_closing:
+            if not select.select([self._ours], [], [], 0.1)[0]:
+                continue
             try:
                 read = os.read(self._ours, 65536)
             except OSError:

@@ -79,9 +79,10 @@ def test_the_second_signal_ends_a_kernel_whose_thread_or_loop_is_stuck(place: Pl
                 or (job == "shop.block" and place.good("runs", "list", "--state", "running", "--json").json)
             )
         )
+        # Equal signals that have not been delivered yet become one.
         kernel.send(TERM)
         began = time.monotonic()
-        kernel.send(TERM)
+        kernel.send(INT)
 
         assert kernel.end() == 1
         assert time.monotonic() - began < 6
@@ -233,6 +234,15 @@ def test_on_a_terminal_it_shows_what_was_loaded_and_a_line_for_each_run(place: P
     assert re.search(r"\d\d:\d\d:\d\d  \x1b\[1;31mfailed.*shop.fail.*attempt 1 .*ValueError: no luck", shown)
     assert re.search(r"\d\d:\d\d:\d\d  \x1b\[32mcompleted.*shop.greet.*attempt 1", shown)
     assert "shop.greet: greeting Ada" in shown
+
+
+def test_closing_the_terminal_window_stops_the_kernel(place: Place) -> None:
+    with Terminal(place, "run") as terminal:
+        terminal.wait_for("Ctrl-C stops it")
+        terminal.close_window()
+
+        assert terminal.end() == 0
+    assert place.run("health").status == 1
 
 
 def test_no_color_is_honoured(place: Place) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from tests.acceptance.cli_program import CONFIG, Place, Terminal, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module", params=["sqlite", "memory"])
@@ -145,6 +147,17 @@ def test_a_broken_plugin_makes_the_kernel_unhealthy(tmp_path_factory: pytest.Tem
         assert done.lines[1].startswith("unhealthy")
         assert "plugin sick is broken" in done.err
         assert kernel.stop() == 0
+
+
+@pytest.mark.parametrize("store", ["sqlite:///var/store.db", "memory://"])
+def test_a_kernel_that_stands_still_is_told_instead_of_waited_for(tmp_path: Path, store: str) -> None:
+    place = Place(tmp_path, CONFIG.replace("sqlite:///var/store.db", store))
+    with place.kernel() as kernel:
+        kernel.send(signal.SIGSTOP)
+        done = place.run("health")
+
+        assert done.status == 1
+        assert "does not answer within 5 s" in done.err
 
 
 def test_a_kernel_that_was_killed_is_not_taken_for_alive(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import os
-import random
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.acceptance.rig.chance import chance_of
 from tests.acceptance.rig.evidence import Evidence
-from tests.acceptance.rig.kill_points import CHANGING, READING, kill_points
+from tests.acceptance.rig.kill_points import READING, ROOT, kill_points, source_files
 from tests.acceptance.rig.life import FINISHED, Order
 from tests.acceptance.rig.nursery import Nursery
 from tests.acceptance.rig.program import write_config
 from tests.acceptance.rig.trap import SPOTS
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tests.acceptance.rig.kill_points import Point
     from tests.acceptance.rig.trap import Spot
 
-SEED = int(os.environ.get("MAINSPRING_SEED", "1"))
 POINTS = kill_points()
 FILES = sorted({point.file for point in POINTS})
 ROUNDS = int(os.environ.get("MAINSPRING_ROUNDS", "25"))
@@ -38,9 +39,23 @@ def nursery() -> Iterator[Nursery]:
         yield nursery
 
 
+def test_no_change_of_a_store_hides_from_the_list_of_kill_points() -> None:
+    written = set()
+    for file in source_files():
+        text = file.read_text("utf-8")
+        assert not re.search(r"getattr\([\w.]*store\b", text), file
+        written |= {(str(file.relative_to(ROOT)), call) for call in re.findall(r"store\.(\w+)\(", text)}
+
+    assert {place for place in written if place[1] not in READING} == {
+        (point.file, point.call) for point in POINTS if not point.is_passed
+    }
+
+
 @pytest.mark.parametrize("file", FILES)
-async def test_a_kill_before_or_after_a_write_loses_and_doubles_nothing(file: str, nursery: Nursery, tmp_path: Path) -> None:
-    chance = random.Random(f"{SEED} {file}")
+async def test_a_kill_before_or_after_a_write_loses_and_doubles_nothing(
+    file: str, nursery: Nursery, tmp_path: Path
+) -> None:
+    chance = chance_of(file)
     deaths = []
     for point in POINTS:
         if point.file == file:
@@ -57,7 +72,7 @@ async def test_a_kill_before_or_after_a_write_loses_and_doubles_nothing(file: st
 async def test_many_kills_on_all_sides_of_a_write_lose_and_double_nothing(
     point: Point, nursery: Nursery, tmp_path: Path
 ) -> None:
-    chance = random.Random(f"{SEED} {point}")
+    chance = chance_of(point)
     deaths = [(point, spot) for spot in spots_of(point)] * ROUNDS
     chance.shuffle(deaths)
 
@@ -86,4 +101,3 @@ async def die_and_come_back(
     assert not wrong, "\n".join(wrong)
     assert ended.status == FINISHED, "\n".join([*evidence.unfinished(), ended.log[-4000:]])
     assert max(evidence.recoveries) < MOST_SECONDS
-    print("RECOVERIES", max(evidence.recoveries), len(deaths), len(evidence.accepted))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import random
 import signal
 import time
 from itertools import count
@@ -16,15 +14,16 @@ from kernel import Client
 from kernel.contracts.store import RunQuery
 from kernel.model.run import WAITING, RunState
 from kernel.testing import until
+from tests.acceptance.rig.chance import chance_of
 from tests.acceptance.rig.evidence import Evidence, text_of
 from tests.acceptance.rig.program import Program, url_of, write_config
 
 if TYPE_CHECKING:
+    import random
     from pathlib import Path
 
     from kernel import Run
 
-SEED = int(os.environ.get("MAINSPRING_SEED", "1"))
 MOST_SECONDS = 3.0
 LAST_SECONDS = 20.0
 UNFINISHED = [*WAITING, RunState.RUNNING]
@@ -59,7 +58,7 @@ async def test_a_kernel_that_was_killed_works_again_at_once_over_a_hundred_thous
 
 
 async def kill_at_random(folder: Path, kills: int) -> None:
-    chance = random.Random(SEED)
+    chance = chance_of(kills)
     write_config(folder)
     evidence = Evidence(folder)
     wrong: list[str] = []
@@ -109,26 +108,20 @@ async def load(folder: Path, life: int, ends_at: float, chance: random.Random) -
 
 
 def wish(number: int) -> tuple[str, dict[str, Any] | None, dict[str, Any]]:
-    """All kinds of runs in turn, each tenth to be cancelled."""
-    match number % 10:
-        case 0 | 1:
-            return "chores.quick", {"number": number}, {"priority": number % 7}
-        case 2:
-            return "chores.thread", {"number": number}, {}
-        case 3:
-            return "chores.flaky", None, {}
-        case 4:
-            return "chores.sleepy", None, {"queue": "tight"}
-        case 5:
-            return "chores.slow", None, {"unique": f"key-{number % 3}"}
-        case 6:
-            return "chores.hopeless", None, {}
-        case 7:
-            return "chores.slow", None, {"delay": 0.02 * (number % 3)}
-        case 8:
-            return "chores.fleeting", None, {}
-        case _:
-            return "chores.quick", {"number": number}, {"delay": 0.3}
+    """All kinds of runs in turn; the seventh of ten is to be cancelled."""
+    kinds: list[tuple[str, dict[str, Any] | None, dict[str, Any]]] = [
+        ("chores.quick", {"number": number}, {"priority": number % 7}),
+        ("chores.quick", {"number": number}, {}),
+        ("chores.thread", {"number": number}, {}),
+        ("chores.flaky", None, {}),
+        ("chores.sleepy", None, {"queue": "tight"}),
+        ("chores.slow", None, {"unique": f"key-{number % 3}"}),
+        ("chores.hopeless", None, {}),
+        ("chores.slow", None, {"delay": 0.02 * (number % 3)}),
+        ("chores.fleeting", None, {}),
+        ("chores.quick", {"number": number}, {"delay": 0.3}),
+    ]
+    return kinds[number % 10]
 
 
 async def all_ended(folder: Path, accepted: set[str]) -> None:

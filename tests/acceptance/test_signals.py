@@ -116,7 +116,7 @@ async def test_attempts_that_never_end_do_not_hold_up_the_exit(tmp_path: Path) -
 async def test_a_signal_during_the_start_ends_it_in_order(tmp_path: Path) -> None:
     write_config(tmp_path)
     with Program(tmp_path) as program:
-        await until(lambda: (tmp_path / "store.db").exists())
+        await until((tmp_path / "store.db").exists)
 
         program.send(signal.SIGTERM)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import resource
 import subprocess
 import sys
@@ -19,7 +18,8 @@ from kernel.contracts.store import RunQuery
 from kernel.model.run import RunState
 from kernel.testing import until
 from plugins.sqlite.store import SqliteStore
-from tests.acceptance.rig.evidence import Evidence, lines_of, text_of
+from tests.acceptance.rig.chance import chance_of
+from tests.acceptance.rig.evidence import Evidence, lines_of
 from tests.acceptance.rig.program import Program, environment, url_of, write_config
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from kernel import Run
 
-SEED = int(os.environ.get("MAINSPRING_SEED", "1"))
 MOST_LAG_SECONDS = 0.05
 
 
@@ -99,12 +98,10 @@ async def work_beside_a_lock(folder: Path, seconds: float) -> None:
     async with Kernel.from_toml(write_config(folder)) as kernel:
         await enqueue(0)
         beating = asyncio.create_task(heart.beat())
-        with subprocess.Popen(
-            [sys.executable, "-c", HOLDS_THE_LOCK, folder / "store.db", str(seconds)], stdout=subprocess.PIPE
-        ) as holder:
+        with holder_of(folder / "store.db", seconds) as holder:
             assert holder.stdout is not None
             assert await asyncio.to_thread(holder.stdout.readline) == b"held\n"
-            waiting = []
+            waiting: list[asyncio.Task[None]] = []
             while holder.poll() is None:
                 waiting.append(asyncio.create_task(enqueue(len(waiting) + 1)))
                 await asyncio.sleep(0.05)
@@ -118,6 +115,11 @@ async def work_beside_a_lock(folder: Path, seconds: float) -> None:
     assert refused == 0 or seconds > 9.0
     assert len({line.run for line in begun(folder, accepted)}) == len(begun(folder, accepted)) == len(accepted)
     assert not await Evidence(folder).taken(0, released_at)
+
+
+def holder_of(path: Path, seconds: float) -> subprocess.Popen[bytes]:
+    """Another process, which says "held" when it holds the file locked."""
+    return subprocess.Popen([sys.executable, "-c", HOLDS_THE_LOCK, path, str(seconds)], stdout=subprocess.PIPE)
 
 
 async def all_ended(kernel: Kernel, ids: Iterable[str], limit: float) -> None:
@@ -160,7 +162,7 @@ async def test_without_room_on_the_disk_enqueue_is_an_error_and_outcomes_wait(tm
             # The WAL is longer than the limit from here on, so that the kernel can add nothing to it.
             await client.enqueue_many([("hostile.kind", {"filling": "x" * 60_000}, {"delay": "1h"})] * 6)
             with no_room(program):
-                with pytest.raises(StoreError, match="enqueue|disk|I/O"):
+                with pytest.raises(StoreError, match=r"enqueue|disk|I/O"):
                     await program.ask("enqueue", job="hostile.kind")
                 health = await program.ask("health")
                 while not health["outcomes_unwritten"]:
@@ -186,8 +188,7 @@ async def test_without_room_on_the_disk_enqueue_is_an_error_and_outcomes_wait(tm
 async def test_a_full_disk_is_an_error_at_enqueue_and_costs_no_run(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk], check=False)
-    if mounted.returncode:
+    if not mount(disk):
         pytest.skip("this machine lets nobody mount a disk")
     try:
         write_config(tmp_path, plugins="[plugins.hostile]")
@@ -197,7 +198,15 @@ async def test_a_full_disk_is_an_error_at_enqueue_and_costs_no_run(tmp_path: Pat
             await program.ready()
             await fill_and_make_room(program, disk)
     finally:
-        subprocess.run(["umount", disk], check=True)
+        unmount(disk)
+
+
+def mount(disk: Path) -> bool:
+    return not subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk], check=False).returncode
+
+
+def unmount(disk: Path) -> None:
+    subprocess.run(["umount", disk], check=True)
 
 
 async def fill_and_make_room(program: Program, disk: Path) -> None:
@@ -207,9 +216,9 @@ async def fill_and_make_room(program: Program, disk: Path) -> None:
         with contextlib.suppress(OSError), (disk / "filling").open("wb", buffering=0) as filling:
             while True:
                 filling.write(b"x" * 4096)
+        too_much = [("hostile.kind", {"filling": "x" * 60_000}, {"delay": "1h"})] * 100
         with pytest.raises(StoreError, match="full"):
-            for _ in range(1000):
-                await client.enqueue("hostile.kind", {"filling": "x" * 50_000}, delay="1h")
+            await client.enqueue_many(too_much)
         await program.says("does not take")
         (disk / "filling").unlink()
         restored_at = time.monotonic()
@@ -248,7 +257,7 @@ class Failing:
 async def test_any_one_call_of_the_store_may_fail_and_nothing_is_lost_or_done_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chance = random.Random(SEED)
+    chance = chance_of("calls")
 
     await fail_each_in_turn(tmp_path, monkeypatch, lambda calls: sorted(chance.sample(range(1, calls + 1), 20)))
 

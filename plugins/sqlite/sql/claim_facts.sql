@@ -18,6 +18,6 @@ SELECT
     (SELECT min(due) FROM run INDEXED BY run_later WHERE state <= 3 AND state = 2),
     (
         SELECT min(expires) FROM run INDEXED BY run_expires
-        WHERE expires IS NOT NULL AND state <= 4
+        WHERE expires IS NOT NULL AND state <= 4 AND attempt = 0
     ),
     (SELECT json_group_array(json_array(queue, job)) FROM head)

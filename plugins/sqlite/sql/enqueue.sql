@@ -1,4 +1,4 @@
-INSERT OR FAIL INTO run (id, job, queue, priority, state, enqueued, due, urgency, payload)
+INSERT INTO run (id, job, queue, priority, state, enqueued, due, urgency, payload)
 SELECT * FROM (VALUES
     (?, ?, ?, ?, ?, ?, ?, ?, ?)-- each
 ) WHERE column1 IS NOT NULL

@@ -1,4 +1,4 @@
-INSERT OR FAIL INTO run (
+INSERT INTO run (
     id, job, queue, priority, state, enqueued, due, urgency, payload, expires, unique_key, schedule, tick, folded, tags
 )
 SELECT * FROM (VALUES

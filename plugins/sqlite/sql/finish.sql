@@ -1,4 +1,4 @@
-UPDATE OR FAIL run NOT INDEXED SET
+UPDATE run NOT INDEXED SET
     state = change.column4,
     due = change.column5,
     urgency = change.column6,

@@ -1,5 +1,5 @@
 -- Completed, and nothing but the result differs from what was claimed: nearly every finish.
-UPDATE OR FAIL run NOT INDEXED SET state = 6, finished = change.column4, result = change.column5, reason = NULL, notes = NULL, stuck = 0
+UPDATE run NOT INDEXED SET state = 6, finished = change.column4, result = change.column5, reason = NULL, notes = NULL, stuck = 0
 FROM (VALUES
     (?, ?, ?, ?, ?)-- each
 ) AS change

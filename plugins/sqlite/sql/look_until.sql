@@ -1,4 +1,4 @@
-UPDATE OR FAIL schedule SET looked_until = look.column2
+UPDATE schedule SET looked_until = look.column2
 FROM (VALUES
     (?, ?)-- each
 ) AS look

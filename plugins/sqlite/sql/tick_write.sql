@@ -1,5 +1,5 @@
 -- A tick that made a run keeps saying so.
-INSERT OR FAIL INTO tick (schedule, first, last, count, result, reason, run)
+INSERT INTO tick (schedule, first, last, count, result, reason, run)
 SELECT * FROM (VALUES
     (?, ?, ?, ?, ?, ?, ?)-- each
 ) WHERE column1 IS NOT NULL

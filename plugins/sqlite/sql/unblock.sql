@@ -1,5 +1,5 @@
 -- Where nothing of a schedule is unfinished but blocked runs, the one of the oldest tick goes.
-UPDATE OR FAIL run NOT INDEXED SET state = iif(due > ?, 1, 4)
+UPDATE run NOT INDEXED SET state = iif(due > ?, 1, 4)
 WHERE seq IN (
     SELECT (
         SELECT seq FROM run INDEXED BY run_schedule

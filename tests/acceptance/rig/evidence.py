@@ -78,13 +78,8 @@ def text_of(what: str, run: str, attempt: int, job: str) -> bytes:
 
 async def read_store(path: Path, folder: Path) -> Left:
     """Reads a copy: opening the files themselves would already be the first step of a recovery."""
-    if not path.exists():
+    if not _copied(path, folder):
         return NOTHING
-    folder.mkdir()
-    for suffix in ("", "-wal"):
-        beside = path.with_name(path.name + suffix)
-        if beside.exists():
-            shutil.copyfile(beside, folder / beside.name)
     with closing(sqlite3.connect(folder / path.name)) as connection:
         [(integrity,)] = connection.execute("PRAGMA integrity_check(1)").fetchall()
     store = SqliteStore(folder / path.name)
@@ -96,6 +91,17 @@ async def read_store(path: Path, folder: Path) -> Left:
     await store.close()
     shutil.rmtree(folder)
     return Left(integrity, runs, schedules, ticks)
+
+
+def _copied(path: Path, folder: Path) -> bool:
+    """False when there is nothing yet."""
+    if not path.exists():
+        return False
+    folder.mkdir()
+    for beside in (path, path.with_name(path.name + "-wal")):
+        if beside.exists():
+            shutil.copy(beside, folder)
+    return True
 
 
 class Evidence:
@@ -194,8 +200,8 @@ def _wrong_in_the_ledger(left: Left) -> Iterator[str]:
             if count > 1:
                 yield f"{name}: the tick {at} made {count} runs"
         told = {tick.run for tick in ticks if tick.result == "run"}
-        for run in told - left.runs.keys():
-            yield f"{name}: the ledger tells of the run {run}, which is not there"
+        for missing in told - left.runs.keys():
+            yield f"{name}: the ledger tells of the run {missing}, which is not there"
         for run in left.runs.values():
             if run.schedule == name and run.tick_at is not None and run.id not in told:
                 yield f"{name}: the ledger does not tell of the run {run.id} of the tick {run.tick_at}"

@@ -33,8 +33,12 @@ class Point(NamedTuple):
 
 def kill_points() -> list[Point]:
     """Every place outside of the command line where a store is told to change something, each once."""
-    files = [file for file in (ROOT / "kernel").rglob("*.py") if "cli" not in file.relative_to(ROOT).parts]
-    return sorted({point for file in files for point in points_in(file) if point.call in CHANGING})
+    return sorted({point for file in source_files() for point in points_in(file) if point.call in CHANGING})
+
+
+def source_files() -> list[Path]:
+    """The kernel's, but for the command line's, which does what control and clients do."""
+    return [file for file in (ROOT / "kernel").rglob("*.py") if "cli" not in file.relative_to(ROOT).parts]
 
 
 def points_in(file: Path) -> list[Point]:

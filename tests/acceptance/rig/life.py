@@ -118,7 +118,7 @@ class _Life:
             await asyncio.sleep(0.01 + 0.03 * self._chance.random())
 
     def _works(self) -> list[Callable[[int], Awaitable[None]]]:
-        works = [
+        works: list[Callable[[int], Awaitable[None]]] = [
             self._enqueue, self._enqueue_many, self._cancel_waiting, self._cancel_running, self._retry, self._schedules,
             self._expire, self._get_stuck, self._work_as_client,
         ]  # fmt: skip
@@ -170,7 +170,9 @@ class _Life:
         schedules = self._kernel.schedules
         name = f"added-{self._order.life}-{number}"
         await schedules.add(name, "chores.quick", every="100ms", payload={"number": number})
-        self._say("accepted", await self._kernel.engine.intake.trigger(self._kernel.engine.scheduler.entries[name].schedule))
+        self._say(
+            "accepted", await self._kernel.engine.intake.trigger(self._kernel.engine.scheduler.entries[name].schedule)
+        )
         await schedules.pause(name)
         await schedules.resume(name)
         await asyncio.sleep(0.12)
@@ -191,7 +193,9 @@ class _Life:
         name = f"from-outside-{self._order.life}-{number}"
         async with Client(self._kernel.config.kernel.store) as client:
             self._say("accepted", await client.enqueue("chores.quick", {"number": number}))
-            await client.control.schedules_add(name=name, job="chores.quick", payload={"number": 1}, options={"every": "1s"})
+            await client.control.schedules_add(
+                name=name, job="chores.quick", payload={"number": 1}, options={"every": "1s"}
+            )
             await client.control.schedules_pause(schedule=name)
             await client.control.schedules_remove(schedule=name)
 

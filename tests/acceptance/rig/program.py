@@ -103,7 +103,9 @@ class Program:
             await until(lambda: re.search(text, self.log) is not None or self.process.poll() is not None, limit)
         except AssertionError:
             raise AssertionError(f"it does not say {text!r}:\n{self.log[-4000:]}") from None
-        assert re.search(text, self.log), f"it ended with {self.process.returncode} and did not say {text!r}:\n{self.log}"
+        assert re.search(text, self.log), (
+            f"it ended with {self.process.returncode} and did not say {text!r}:\n{self.log}"
+        )
 
     async def ended(self, limit: float) -> int:
         """Its exit status, within so many seconds."""

@@ -135,6 +135,12 @@ class Claiming:
 
         assert numbers(got.runs) == [1, 2]
 
+    async def test_no_more_than_limit_are_claimed_of_several_lanes_together(self, store: Store) -> None:
+        await store.enqueue([new(1, "fleet.wash", priority=0)], NO_LIMIT)
+        await store.enqueue([new(number) for number in range(2, 9)], NO_LIMIT)
+
+        assert numbers(await claim(store, limit=3)) == [1, 2, 3]
+
     async def test_a_limit_of_zero_claims_nothing(self, store: Store) -> None:
         await store.enqueue([new(1)], NO_LIMIT)
 

@@ -46,9 +46,17 @@ class Expiring:
 
         assert (before.expired, numbers(then.expired)) == ([], [1])
 
-    async def test_a_run_expires_in_every_waiting_state(self, store: Store) -> None:
+    async def test_a_run_that_has_begun_does_not_expire_while_it_waits_again(self, store: Store) -> None:
         claimed = await claim_one(store, new(1, expires=NOW + 10))
-        await store.finish([change(claimed, "retrying", due=NOW + 100)])
+        await store.finish([change(claimed, "retrying", due=NOW + 20)])
+
+        early = await store.claim(ask(now=NOW + 15))
+        then = await store.claim(ask(now=NOW + 20))
+
+        assert early.expired == []
+        assert numbers(then.runs) == [1]
+
+    async def test_a_run_expires_in_every_state_in_which_it_waits_to_begin(self, store: Store) -> None:
         await store.enqueue(
             [
                 new(2, expires=NOW + 10, state="blocked"),
@@ -60,8 +68,8 @@ class Expiring:
 
         got = await store.claim(ask(now=NOW + 10))
 
-        assert sorted(numbers(got.expired)) == [1, 2, 3, 4]
-        assert await state_of(store, 1, 2, 3, 4) == ["expired"] * 4
+        assert sorted(numbers(got.expired)) == [2, 3, 4]
+        assert await state_of(store, 2, 3, 4) == ["expired"] * 3
         assert got.next_due is None
 
     async def test_a_run_expires_in_lanes_that_may_not_be_claimed(self, store: Store) -> None:
@@ -95,7 +103,7 @@ class Expiring:
         assert got.expired == []
         assert await state_of(store, 1) == ["cancelled"]
 
-    async def test_a_run_that_waits_again_expires_again(self, store: Store) -> None:
+    async def test_a_run_that_was_claimed_and_not_begun_expires(self, store: Store) -> None:
         claimed = await claim_one(store, new(1, expires=NOW + 10))
         await store.finish([change(claimed, "queued", attempt=0)])
 

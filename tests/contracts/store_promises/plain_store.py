@@ -175,7 +175,9 @@ class PlainStore:
 
 
 def _expires(run: Run) -> float:
-    return float("inf") if run.extra is None or run.extra.expires is None else run.extra.expires
+    if run.attempt or run.extra is None or run.extra.expires is None:
+        return float("inf")
+    return run.extra.expires
 
 
 def _ids(runs: Iterable[Run]) -> list[str]:

@@ -184,13 +184,13 @@ def test_limits_that_fall_away_let_everything_start() -> None:
     assert popped(ready) == ["id0001", "id0002", "id0003"]
 
 
-def test_it_knows_the_urgency_at_each_place() -> None:
+def test_it_knows_the_least_urgent_of_all_it_holds() -> None:
     ready = queue_with(one=1)
     ready.push([claimed(number, float(number)) for number in range(1, 6)])
     popped(ready)
 
-    assert (ready.worst(), ready.urgency_at(1), ready.urgency_at(4), ready.urgency_at(5)) == (5.0, 2.0, 5.0, None)
-    assert queue_with().worst() is None
+    assert (ready.worst(), queue_with().worst()) == (5.0, None)
+    assert [run.id for run in ready.least_urgent(2)] == ["id0005", "id0004"]
 
 
 class Model:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernel import Context, GiveUp, Keep, Retry, Snooze, after, cron, every, hookimpl, job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LIFE = os.environ["CHORES_LIFE"]
 # What was written is there after SIGKILL: the file is the system's, not the process's.

@@ -6,10 +6,12 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernel import Cancel, Context, Retry, Snooze, hookimpl, job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 JOURNAL = os.open(os.environ["CHORES_JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 ONCE = Retry(attempts=1)
@@ -70,13 +72,15 @@ async def blocks(ctx: Context, seconds: float) -> None:
 @job(retry=ONCE)
 async def raises(ctx: Context, what: str) -> None:
     begun(ctx)
-    raise ERRORS[what]()
+    error = ERRORS[what]()
+    raise error
 
 
 @job(retry=ONCE)
 def raises_in_thread(ctx: Context, what: str) -> None:
     begun(ctx)
-    raise ERRORS[what]()
+    error = ERRORS[what]()
+    raise error
 
 
 ERRORS: dict[str, Callable[[], BaseException]] = {
@@ -113,7 +117,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "surrogate": lambda: "\ud800",
     "too much": lambda: "x" * 10_000_000,
     "deep": lambda: _deep(100_000),
-    "itself": lambda: _cyclic(),
+    "itself": lambda: CYCLIC,
     "a large number": lambda: 1 << 100_000,
 }
 
@@ -125,10 +129,8 @@ def _deep(levels: int) -> list[Any]:
     return value
 
 
-def _cyclic() -> list[Any]:
-    value: list[Any] = []
-    value.append(value)
-    return value
+CYCLIC: list[Any] = []
+CYCLIC.append(CYCLIC)
 
 
 @job(retry=ONCE)

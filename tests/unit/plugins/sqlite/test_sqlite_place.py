@@ -153,3 +153,22 @@ async def test_a_file_that_is_gone_or_another_one_is_told_and_never_written(
     aside.replace(path)
     await store.enqueue(news(1), {})
     assert await store.count(RunQuery()) == {"queued": 2}
+
+
+async def write_on(store: SqliteStore) -> None:
+    while True:
+        await store.enqueue(news(1), {})
+
+
+@pytest.mark.parametrize("end", ["-wal", "-shm", ".lock", ".write"])
+async def test_a_companion_of_the_file_that_is_gone_is_told_and_nothing_more_is_written(
+    path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setattr("plugins.sqlite.writer._CHECK_SECONDS", 0.0)
+    companion = path.with_name(path.name + end)
+    companion.rename(path.with_name("aside"))
+
+    with pytest.raises(StoreError, match=f"{re.escape(str(companion))}: this file of the store was deleted"):
+        await write_on(store)
+
+    path.with_name("aside").rename(companion)
