@@ -14,7 +14,7 @@ from kernel.flow.event_bus import EventBus
 from kernel.model.events import Event
 from kernel.model.job import declaration_of, declare, make_job
 from kernel.model.run import FINAL
-from kernel.model.schedule import make_schedule
+from kernel.model.schedule import ScheduleRow, make_schedule
 from kernel.testing import FakeClock, settle
 from plugins.memory.store import MemoryStore
 
@@ -123,6 +123,14 @@ class Flow:
                 raise AssertionError(f"still {found.state}")
             await asyncio.sleep(0.001)
         return found
+
+    def row(self, schedule: Schedule, **changed: Any) -> ScheduleRow:
+        """The row of a schedule that is added while the kernel runs."""
+        now = self.clock.now()
+        row = ScheduleRow(
+            schedule.name, schedule.as_text(), dynamic=True, anchor=schedule.first_tick(now), looked_until=now
+        )
+        return row._replace(**changed)
 
     # Asking
 

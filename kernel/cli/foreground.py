@@ -17,7 +17,7 @@ from kernel.cli.run_lines import ENDS, ON_SCREEN, Screen, log_ends
 from kernel.cli.stop_signals import StopSignals
 from kernel.kernel import Kernel
 from kernel.model.errors import ConfigError
-from kernel.process import tune
+from kernel.process import HangGuard, tune
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,9 +77,12 @@ class Foreground:
             return 0
         self._is_up = True
         tune()
+        guard = HangGuard(self._kernel.config.kernel.max_block_seconds)
+        await guard.start()
         await self._tell_ready()
         await self._stopping.wait()
         is_drained = await self._kernel.stop(reason="signal")
+        await guard.stop()
         is_drained = is_drained and self._signals.count < 2
         self._say("stopped" if is_drained else "stopped; attempts were cut short, and their runs are queued again")
         return 0 if is_drained else 1

@@ -19,7 +19,7 @@ from kernel.model.outcome import Cancelled, NotBegun
 from kernel.model.retry import Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from kernel.contracts.clock import Clock, Timer
     from kernel.flow.ready_queue import Limits, ReadyQueue
@@ -187,26 +187,29 @@ class Claimer:
             self._ready.push(await self._recorder.claimed_unseen(self._kernel_id, self._seen))
         self._is_unsure = False
         self._recorder.recovered("claims")
-        if len(self._ready):
+        if self._task is None:
+            self.release(lambda _run: True, "the kernel stops")
+        elif len(self._ready):
             if self._paused:  # by somebody while the claim was under way
                 self.release(lambda run: self._paused.get(run.queue, 0.0) > now, "queue paused")
             self._wake_workers()
         self._arm(min(math.inf if next_due is None else next_due, self._expected), now)
-        if before is None:
-            self._see_what_is_left(full=len(runs) >= limit)
-        elif runs:
-            self._make_room()
-            # The store was asked for some out of the order: of these there may be more, and of others any number.
-            self.new_work(-math.inf)
+        self._see_what_is_left(runs, full=len(runs) >= limit, in_order=before is None)
 
     def _seen(self) -> set[str]:
         return {run.id for run in (*self._ready.held(), *self._running())}
 
-    def _see_what_is_left(self, *, full: bool) -> None:
-        self._may_be_more = full or self._limits.are_set
-        self._fit_window(full=full)
-        if full and self._ready.startable < self.is_hungry_below:
-            self._woken.set()
+    def _see_what_is_left(self, runs: Sequence[Claimed], *, full: bool, in_order: bool) -> None:
+        if in_order:  # otherwise there may be any number of less urgent ones
+            self._may_be_more = full or self._limits.are_set
+            self._fit_window(full=full)
+            if full and self._ready.startable < self.is_hungry_below:
+                self._woken.set()
+        if full and runs:
+            self._make_room()
+            worst = self._ready.worst()
+            if worst is not None and runs[-1].urgency < worst:  # the next one of the store may go before it too
+                self.new_work(-math.inf)
 
     def _appetite(self) -> tuple[int, float | None]:
         limit = self._free_slots() + self._window - self._ready.startable

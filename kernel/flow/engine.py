@@ -21,7 +21,7 @@ from kernel.model.errors import StoreError
 from kernel.model.events import Notified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from kernel.contracts.clock import Clock
     from kernel.contracts.store import Store
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 2.0
+HURRIED_SECONDS = 1.2
+"""After a second signal: the rest of the two seconds is for writing outcomes and closing."""
 WRITE_SECONDS = 10.0
 
 
@@ -100,6 +102,7 @@ class Engine:
             clock=clock,
         )
         self._pruner = Pruner(store, catalog, clock)
+        self._hurried = asyncio.Event()
         self.recorder.on_new_work = self.claimer.new_work
         self.recorder.on_due = self.claimer.expect
         self.recorder.on_recovered = self.claimer.wake
@@ -139,6 +142,7 @@ class Engine:
 
     def hurry(self, reason: str) -> None:
         """Cancels what still runs instead of waiting for it: the second signal, or the end of the grace."""
+        self._hurried.set()
         self.pool.ask_all(Asked("shutdown", reason))
 
     async def stop(self, grace_seconds: float) -> bool:
@@ -148,11 +152,11 @@ class Engine:
         await self._quietly(self.claimer.stop())
         await self._quietly(self.watch.stop())
         self.claimer.release(lambda _run: True, "the kernel stops")
-        is_drained = await self._idle_within(grace_seconds)
+        is_drained = await self._drained_within(grace_seconds)
         if not is_drained:
+            seconds = HURRIED_SECONDS if self._hurried.is_set() else CANCEL_SECONDS
             self.hurry("the kernel stops")
-            is_idle = await self._idle_within(CANCEL_SECONDS)
-            if not is_idle:
+            if not await self._comes_within(self.pool.idle(), seconds):
                 names = sorted({worker.run.job for worker in self.pool.busy.values() if worker.run is not None})
                 log.warning(
                     "attempts of %s did not end; their runs are queued again at the next start", ", ".join(names)
@@ -162,6 +166,17 @@ class Engine:
         await self._write_what_is_left()
         await self.scheduler.finish_reanchoring()
         return is_drained and not self.pool.stuck
+
+    async def _drained_within(self, seconds: float) -> bool:
+        """Whether every attempt ended by itself; told to hurry, it is not waited for any longer."""
+        idle = asyncio.create_task(self.pool.idle())
+        hurried = asyncio.create_task(self._hurried.wait())
+        try:
+            await self._comes_within(asyncio.wait({idle, hurried}, return_when=asyncio.FIRST_COMPLETED), seconds)
+            return idle.done() and not self._hurried.is_set()
+        finally:
+            idle.cancel()
+            hurried.cancel()
 
     async def drain_plugin(self, plugin: str, grace_seconds: float) -> None:
         """No run of the plugin goes on after this: not begun ones go back, running ones get the grace, then are cut short."""
@@ -182,15 +197,16 @@ class Engine:
             await asyncio.sleep(0.02)
         return True
 
-    async def _idle_within(self, seconds: float) -> bool:
-        idle = asyncio.create_task(self.pool.idle())
+    async def _comes_within(self, waiting: Coroutine[Any, Any, Any], seconds: float) -> bool:
+        """Whether what is waited for comes within so many seconds of the kernel's clock."""
+        came = asyncio.create_task(waiting)
         over = asyncio.create_task(sleep(self._clock, seconds))
-        await asyncio.wait({idle, over}, return_when=asyncio.FIRST_COMPLETED)
-        idle_in_time = idle.done()
-        for task in (idle, over):
+        await asyncio.wait({came, over}, return_when=asyncio.FIRST_COMPLETED)
+        in_time = came.done()
+        for task in (came, over):
             task.cancel()
-        await asyncio.wait({idle, over})
-        return idle_in_time
+        await asyncio.wait({came, over})
+        return in_time
 
     async def _write_what_is_left(self) -> None:
         try:

@@ -57,7 +57,7 @@ def retry(database: Database, ids: Sequence[str], now: float) -> list[Ended]:
     first: dict[Any, int] = {}
     for run in found:
         first.setdefault(run.seq if run.unique_key is None else (run.job, run.unique_key), run.seq)
-    database.change("retry", now, AGING_SECONDS, json_of(first.values()))
+    database.change("retry", now=now, aging=AGING_SECONDS, seqs=json_of(first.values()))
     ended = _ended(database, found)
     for change in ended:
         if change.after != change.before:
@@ -71,7 +71,7 @@ def stick(database: Database, ids: Sequence[str]) -> None:
 
 def release(database: Database, kernel: str | None) -> list[Run]:
     """What this kernel (None: any) still has claimed waits again."""
-    seqs = database.value("running_of", kernel)
+    seqs = database.value("running_of", kernel=kernel)
     if seqs == "[]":
         return []
     database.change("release", seqs)

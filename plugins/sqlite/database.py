@@ -34,21 +34,21 @@ class Database:
         """From here on the transaction has changed nothing: the step that says so has undone what it did."""
         self.mark = self.connection.total_changes
 
-    def row(self, name: str, *values: Any) -> Any:
-        """The one row of a statement, or None."""
-        return self.connection.execute(statement(name), values).fetchone()
+    def row(self, name: str, *values: Any, **named: Any) -> Any:
+        """The one row of a statement, or None. Its parameters are either ``?`` in their order, or named."""
+        return self.connection.execute(statement(name), named or values).fetchone()
 
-    def value(self, name: str, *values: Any) -> Any:
+    def value(self, name: str, *values: Any, **named: Any) -> Any:
         """The one value of the one row of a statement."""
-        return self.connection.execute(statement(name), values).fetchone()[0]
+        return self.row(name, *values, **named)[0]
 
-    def rows(self, name: str, *values: Any) -> list[Any]:
-        return self.connection.execute(statement(name), values).fetchall()
+    def rows(self, name: str, *values: Any, **named: Any) -> list[Any]:
+        return self.connection.execute(statement(name), named or values).fetchall()
 
-    def change(self, name: str, *values: Any) -> int:
+    def change(self, name: str, *values: Any, **named: Any) -> int:
         """How many rows a statement changed."""
         before = self.connection.total_changes
-        self.connection.execute(statement(name), values)
+        self.connection.execute(statement(name), named or values)
         return self.connection.total_changes - before
 
     def change_each(self, name: str, rows: Sequence[Sequence[Any]], *first: Any) -> int:

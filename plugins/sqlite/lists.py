@@ -26,21 +26,21 @@ _BAD = FINAL - {"completed"}
 
 def runs(database: Database, query: RunQuery) -> list[Run]:
     """Newest first."""
-    seqs = _listed(database, query, [*_filter(query), query.before])
-    return [run_of(row) for row in database.rows("runs", seqs)]
+    return [run_of(row) for row in database.rows("runs", _listed(database, query, _filter(query)))]
 
 
-def _listed(database: Database, query: RunQuery, values: list[Any]) -> str:
+def _listed(database: Database, query: RunQuery, wanted: dict[str, Any]) -> str:
     """The seqs, as JSON: mostly the newest runs will do; when they do not, the indexes are asked, and last every run."""
+    page = {"before": query.before, "limit": query.limit}
     if query.ids is not None:
-        return str(database.value("list_of", *values, query.limit, _seqs_of(database, query.ids)))
-    if not any(value is not None for value in values[:5]):
-        return str(database.value("list_newest", *values, query.limit))
-    size, found = database.row("list_window", *values, _WINDOW)
+        return str(database.value("list_of", **wanted, **page, seqs=_seqs_of(database, query.ids)))
+    if all(value is None for value in wanted.values()):
+        return str(database.value("list_newest", **wanted, **page))
+    size, found = database.row("list_window", **wanted, before=query.before, limit=_WINDOW)
     seqs = json.loads(found)[: query.limit]
     if len(seqs) == query.limit or size < _WINDOW:
         return json_of(seqs)
-    return str(database.value(_index_for(query), *values, query.limit))
+    return str(database.value(_index_for(query), **wanted, **page))
 
 
 def _index_for(query: RunQuery) -> str:
@@ -54,22 +54,28 @@ def _index_for(query: RunQuery) -> str:
 
 def count(database: Database, query: RunQuery) -> dict[str, int]:
     """Only states that there are."""
-    values = _filter(query)
+    wanted = _filter(query)
     if query.ids is not None:
-        found = database.rows("count_of", *values, _seqs_of(database, query.ids))
+        found = database.rows("count_of", **wanted, seqs=_seqs_of(database, query.ids))
     elif query.queue is query.schedule is query.tag is None:
-        every = database.rows("count_all") if query.job is None else database.rows("count_job", query.job)
+        every = database.rows("count_all") if query.job is None else database.rows("count_job", job=query.job)
         found = [row for row in every if row[1] and (query.states is None or STATE_OF[row[0]] in query.states)]
     else:
-        found = database.rows("count", *values)
+        found = database.rows("count", **wanted)
     return {str(STATE_OF[code]): number for code, number in found}
 
 
-def _filter(query: RunQuery) -> list[Any]:
+def _filter(query: RunQuery) -> dict[str, Any]:
     codes = None
     if query.states is not None:
         codes = json_of(CODE_OF[state] for state in query.states if state in CODE_OF)
-    return [codes, query.job, query.queue, query.schedule, tag_filter(query.tag)]
+    return {
+        "states": codes,
+        "job": query.job,
+        "queue": query.queue,
+        "schedule": query.schedule,
+        "tag": tag_filter(query.tag),
+    }
 
 
 def _seqs_of(database: Database, ids: Iterable[str]) -> str:
@@ -82,7 +88,7 @@ def queues(database: Database) -> list[QueueRow]:
 
 
 def ticks(database: Database, schedule: str, since: float, until: float, limit: int) -> list[Tick]:
-    return [Tick(*row) for row in database.rows("ticks", schedule, since, until, limit)]
+    return [Tick(*row) for row in database.rows("ticks", schedule=schedule, since=since, until=until, limit=limit)]
 
 
 def prunable(database: Database, keep: Mapping[str, Keep], default: Keep, now: float, limit: int) -> list[int]:
@@ -90,12 +96,12 @@ def prunable(database: Database, keep: Mapping[str, Keep], default: Keep, now: f
     found: dict[int, None] = {}
     for job in json.loads(database.value("prune_jobs")):
         kept = keep.get(job, default)
-        for name, value in (
-            ("prune_count", kept.count),
-            ("prune_completed", now - kept.completed_seconds),
-            ("prune_others", now - kept.failed_seconds),
+        for seqs in (
+            database.value("prune_count", job, limit, kept.count),
+            database.value("prune_completed", job, now - kept.completed_seconds, limit),
+            database.value("prune_others", job, now - kept.failed_seconds, limit),
         ):
-            found |= dict.fromkeys(json.loads(database.value(name, job, value, limit)))
+            found |= dict.fromkeys(json.loads(seqs))
             if len(found) >= limit:
                 return list(found)[:limit]
     return list(found)

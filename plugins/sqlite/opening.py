@@ -106,7 +106,7 @@ class Files:
         reader = None
         try:
             version_of(connection, self.path)
-            prepare_writer(connection)
+            prepare_writer(connection, self.path)
             identity = Identity.of(self.path)
             self.versions = upgrade(connection, self.path)
             writer = Database(connection, Room())

@@ -54,7 +54,7 @@ class Room:
         begun = time.monotonic()
         if known is not None and (begun < self._again_at[queue] or (known <= enough and self._is_own(queue, begun))):
             return known
-        found: int = database.value("waiting", queue)
+        found: int = database.value("waiting", queue=queue)
         length = time.monotonic() - begun
         self._counted_at[queue] = begun
         self._again_at[queue] = begun + (length * _SHARE if length > _LONG_SECONDS else 0.0)

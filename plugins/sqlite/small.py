@@ -74,8 +74,8 @@ def announced(database: Database) -> list[Announced]:
 
 def get(database: Database, plugin: str, keys: Sequence[str] | None) -> dict[str, str]:
     if keys is None:
-        return dict(database.rows("plugin_get", plugin, None))
-    return {key: value for wanted in keys for key, value in database.rows("plugin_get", plugin, wanted)}
+        return dict(database.rows("plugin_get", plugin=plugin, key=None))
+    return {key: value for wanted in keys for key, value in database.rows("plugin_get", plugin=plugin, key=wanted)}
 
 
 def put(database: Database, plugin: str, values: Mapping[str, str | None]) -> None:

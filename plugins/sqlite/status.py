@@ -40,10 +40,9 @@ def status_of(path: Path, *, check: bool) -> StoreStatus:
         return StoreStatus(str(path), False, None, newest, 0, {}, None)
     lock = WriteLock(beside(path, ".write"))
     try:
-        with locked(lock, path):  # the first to come after a crash repairs the WAL
-            connection = connect_reader(path)
-        with closing(connection):
-            version = version_of(connection, path)
+        with closing(connect_reader(path)) as connection:
+            with locked(lock, path):  # the first to read after a crash repairs the WAL
+                version = version_of(connection, path)
             runs = lists.count(Database(connection, Room()), RunQuery()) if version == newest else {}
             found = [row[0] for row in connection.execute("PRAGMA quick_check(5)")] if check else None
     except Exception as error:  # a damaged file can break anything

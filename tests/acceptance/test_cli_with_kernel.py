@@ -149,9 +149,8 @@ def test_a_broken_plugin_makes_the_kernel_unhealthy(tmp_path_factory: pytest.Tem
         assert kernel.stop() == 0
 
 
-@pytest.mark.parametrize("store", ["sqlite:///var/store.db", "memory://"])
-def test_a_kernel_that_stands_still_is_told_instead_of_waited_for(tmp_path: Path, store: str) -> None:
-    place = Place(tmp_path, CONFIG.replace("sqlite:///var/store.db", store))
+def test_a_kernel_that_stands_still_is_told_instead_of_waited_for(tmp_path: Path) -> None:
+    place = Place(tmp_path)
     with place.kernel() as kernel:
         kernel.send(signal.SIGSTOP)
         done = place.run("health")

@@ -259,7 +259,7 @@ async def test_any_one_call_of_the_store_may_fail_and_nothing_is_lost_or_done_tw
 ) -> None:
     chance = chance_of("calls")
 
-    await fail_each_in_turn(tmp_path, monkeypatch, lambda calls: sorted(chance.sample(range(1, calls + 1), 20)))
+    await fail_each_in_turn(tmp_path, monkeypatch, lambda calls: sorted(chance.sample(range(1, calls + 1), 12)))
 
 
 @pytest.mark.torture

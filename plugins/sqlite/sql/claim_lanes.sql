@@ -7,8 +7,8 @@ SELECT json_group_array((
     ), id, seq))
     FROM (
         SELECT urgency, id, seq FROM run INDEXED BY run_lane
-        WHERE state = 4 AND queue = lane.column1 AND job = lane.column2 AND urgency < ?1
-        ORDER BY urgency, id LIMIT ?2
+        WHERE state = 4 AND queue = lane.column1 AND job = lane.column2 AND urgency < ?
+        ORDER BY urgency, id LIMIT ?
     )
 ))
 FROM (VALUES

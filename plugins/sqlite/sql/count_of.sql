@@ -1,7 +1,7 @@
-SELECT state, count(*) FROM json_each(?6) AS wanted CROSS JOIN run ON run.seq = wanted.value
-WHERE (?1 IS NULL OR state IN (SELECT value FROM json_each(?1)))
-    AND (?2 IS NULL OR job = ?2)
-    AND (?3 IS NULL OR queue = ?3)
-    AND (?4 IS NULL OR schedule = ?4)
-    AND (?5 IS NULL OR instr(',' || substr(run.tags, 2), ?5))
+SELECT state, count(*) FROM json_each(:seqs) AS wanted CROSS JOIN run ON run.seq = wanted.value
+WHERE (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+    AND (:job IS NULL OR job = :job)
+    AND (:queue IS NULL OR queue = :queue)
+    AND (:schedule IS NULL OR schedule = :schedule)
+    AND (:tag IS NULL OR instr(',' || substr(run.tags, 2), :tag))
 GROUP BY state

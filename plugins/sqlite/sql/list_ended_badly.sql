@@ -1,10 +1,10 @@
 SELECT json_group_array(seq) FROM (
     SELECT seq FROM run INDEXED BY run_ended_badly
-    WHERE state >= 7 AND state IN (SELECT value FROM json_each(?1))
-        AND (?2 IS NULL OR job = ?2)
-        AND (?3 IS NULL OR queue = ?3)
-        AND (?4 IS NULL OR schedule = ?4)
-        AND (?5 IS NULL OR instr(',' || substr(run.tags, 2), ?5))
-        AND id < coalesce(?6, x'')
-    ORDER BY id DESC LIMIT ?7
+    WHERE state >= 7 AND state IN (SELECT value FROM json_each(:states))
+        AND (:job IS NULL OR job = :job)
+        AND (:queue IS NULL OR queue = :queue)
+        AND (:schedule IS NULL OR schedule = :schedule)
+        AND (:tag IS NULL OR instr(',' || substr(run.tags, 2), :tag))
+        AND id < coalesce(:before, x'')
+    ORDER BY id DESC LIMIT :limit
 )

@@ -1,3 +1,3 @@
-DELETE FROM plugin_value WHERE plugin = ?1 AND key IN (
+DELETE FROM plugin_value WHERE plugin = ? AND key IN (
     ?-- each
 )

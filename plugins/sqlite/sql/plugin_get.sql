@@ -1,1 +1,1 @@
-SELECT key, value FROM plugin_value WHERE plugin = ?1 AND (?2 IS NULL OR key = ?2) ORDER BY key
+SELECT key, value FROM plugin_value WHERE plugin = :plugin AND (:key IS NULL OR key = :key) ORDER BY key

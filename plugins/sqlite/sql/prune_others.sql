@@ -1,4 +1,4 @@
 SELECT json_group_array(seq) FROM (
     SELECT seq FROM run INDEXED BY run_finished
-    WHERE state >= 6 AND job = ?1 AND finished < ?2 AND state > 6 ORDER BY finished LIMIT ?3
+    WHERE state >= 6 AND job = ? AND finished < ? AND state > 6 ORDER BY finished LIMIT ?
 )

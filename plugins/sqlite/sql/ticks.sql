@@ -1,5 +1,5 @@
 -- Lines follow one another without overlap: the first that can touch the span is the last that begins before it.
 SELECT schedule, first, last, count, result, reason, run FROM tick
-WHERE schedule = ?1 AND last >= ?2 AND first <= ?3
-    AND first >= coalesce((SELECT max(first) FROM tick WHERE schedule = ?1 AND first <= ?2), ?2)
-ORDER BY first DESC LIMIT ?4
+WHERE schedule = :schedule AND last >= :since AND first <= :until
+    AND first >= coalesce((SELECT max(first) FROM tick WHERE schedule = :schedule AND first <= :since), :since)
+ORDER BY first DESC LIMIT :limit

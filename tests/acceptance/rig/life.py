@@ -21,6 +21,7 @@ import kernel.flow.worker_pool
 from kernel import Client, Kernel, StoreError
 from kernel.config import load_config
 from kernel.contracts.clock import SystemClock
+from kernel.contracts.service import Periodic
 from kernel.contracts.store import RunQuery
 from kernel.model.run import RunState
 from tests.acceptance.rig.evidence import lines_of, text_of
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kernel import Run
+    from kernel.contracts.clock import Clock
     from tests.acceptance.rig.kill_points import Point
     from tests.acceptance.rig.trap import Spot
 
@@ -61,8 +63,14 @@ def live(order: Order) -> int:
     # What comes seldom comes soon enough to be killed at.
     kernel.flow.worker_pool.GRACE_SECONDS = 0.1
     kernel.flow.watch._SWEEP_SECONDS = 0.0
-    kernel.flow.pruner._EVERY_SECONDS = 0.1
+    for module in (kernel.flow.watch, kernel.flow.pruner):
+        setattr(module, Periodic.__name__, _Quick)
     return asyncio.run(_Life(order).run())
+
+
+class _Quick(Periodic):
+    def __init__(self, name: str, _seconds: float, turn: Callable[[], Awaitable[None]], clock: Clock) -> None:
+        super().__init__(name, 0.1, turn, clock)
 
 
 class StepClock(SystemClock):

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LIFE = os.environ["CHORES_LIFE"]
-# What was written is there after SIGKILL: the file is the system's, not the process's.
-JOURNAL = os.open(os.environ["CHORES_JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 
 def begun(ctx: Context) -> None:
+    """What was written is there after SIGKILL: the file is the system's, not the process's."""
     run = ctx.run
-    os.write(JOURNAL, f"{time.monotonic():.6f} begun {run.id} {ctx.attempt} {run.job}\n".encode())
+    journal = os.open(os.environ["CHORES_JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(journal, f"{time.monotonic():.6f} begun {run.id} {ctx.attempt} {run.job}\n".encode())
+    os.close(journal)
 
 
 @job()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import suppress
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +14,7 @@ from plugins.sqlite.store import SqliteStore
 from tests.unit.plugins.sqlite.sqlite_samples import KERNEL, NOW, ask, completed, new, news, vm_steps
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import AsyncIterator
     from pathlib import Path
 
@@ -82,10 +82,9 @@ async def plans(store: SqliteStore, texts: list[str]) -> list[list[str]]:
 
 
 def plan_of(connection: sqlite3.Connection, text: str) -> list[str]:
-    for count in range(200):
-        with suppress(sqlite3.ProgrammingError):  # another number of parameters
-            return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", [None] * count)]
-    raise AssertionError(text)
+    names = set(re.findall(r":(\w+)", text))
+    values = dict.fromkeys(names) if names else [None] * text.count("?")
+    return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", values)]
 
 
 async def execute(store: SqliteStore, sql: str) -> None:

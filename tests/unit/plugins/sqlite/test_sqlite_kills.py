@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kernel.contracts.store import RunQuery
 from plugins.sqlite.store import SqliteStore
-from tests.unit.plugins.sqlite.sqlite_samples import KERNEL, ask, child, end, line_of, look_into, tell
+from tests.unit.plugins.sqlite.sqlite_samples import KERNEL, ask, child, completed, end, line_of, look_into, tell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,3 +101,37 @@ asyncio.run(main())
     assert len((await store.claim(ask(1000))).runs) <= 1000
     await store.close()
     assert look_into(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+async def test_several_processes_that_write_and_checkpoint_at_once_leave_the_file_sound(path: Path) -> None:
+    store = SqliteStore(path)
+    await store.open(KERNEL)
+    clients = [
+        child(
+            """
+async def main():
+    for _ in range(6):
+        store = SqliteStore(sys.argv[1])
+        await store.open(None)
+        for size in (1, 50, 400):
+            await store.enqueue(news(size), {"default": 100000})
+        await store.close()
+asyncio.run(main())
+""",
+            path,
+        )
+        for _ in range(3)
+    ]
+
+    done = 0
+    while done < 3 * 6 * 451:
+        runs = (await store.claim(ask(200))).runs
+        assert all(await store.finish([completed(run) for run in runs]))
+        done += len(runs)
+
+    assert [client.wait() for client in clients] == [0, 0, 0]
+    assert await store.count(RunQuery()) == {"completed": done}
+    await store.close()
+    assert look_into(path, "PRAGMA integrity_check") == [("ok",)]
+    for client in clients:
+        end(client)
