@@ -15,7 +15,7 @@ from kernel.model.events import Event
 from kernel.model.job import declaration_of, declare, make_job
 from kernel.model.run import FINAL
 from kernel.model.schedule import ScheduleRow, make_schedule
-from kernel.testing import FakeClock, settle
+from kernel.testing import FakeClock, settle, until
 from plugins.memory.store import MemoryStore
 
 if TYPE_CHECKING:
@@ -81,12 +81,14 @@ class Flow:
             why_unknown=lambda schedule: self.off.get(schedule.job, "job unknown"),
         )
 
-    async def start(self) -> Flow:
+    async def start(self, known: Iterable[str] = ()) -> Flow:
+        """``known``: plugins that are there beside those of the jobs, and off."""
         now = self.clock.now()
         await self.store.open(KernelRow(self.name, 1, "host", "boot", now, now, ""))
         if self._listens:
             self.bus.subscribe("test", (Event,), self._hear)
         plugins = {job.plugin for job in self.catalog.jobs.values()} | {one.plugin or "" for one in self.schedules}
+        plugins |= set(known)
         await self.engine.start(self.schedules, plugins)
         await settle()
         return self
@@ -109,6 +111,12 @@ class Flow:
     async def cancel(self, *runs: Run, reason: str = "by hand") -> None:
         await self.engine.recorder.cancel([run.id for run in runs], reason)
         await self.engine.watch.refresh()
+        await settle()
+
+    async def quiet(self) -> None:
+        """Until no look is under way, one that counts in a thread included."""
+        await settle()
+        await until(lambda: not self.engine.scheduler._looking.locked())
         await settle()
 
     async def ended(self, run: Run) -> Run:

@@ -10,7 +10,8 @@ import asyncio
 import heapq
 import logging
 import math
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 from kernel.contracts.store import Look, Looked, RunQuery, Unfinished
 from kernel.flow.timers import Alarm
@@ -21,7 +22,7 @@ from kernel.model.run import WAITING, NewRun, RunExtra, RunState, urgency_of
 from kernel.model.schedule import NOT_LATE_SECONDS, Plan, Result, Schedule, ScheduleRow, Tick, Timing, jitter_of, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from kernel.contracts.clock import Clock
     from kernel.contracts.store import Store
@@ -88,6 +89,14 @@ class Entry:
         return self.schedule.anchor == "finish" and self.row.anchor <= self.row.looked_until
 
 
+class Stepping(NamedTuple):
+    """A step of the wall clock that is being taken into account: the new offset, and how rows were to be moved by it."""
+
+    offset: float
+    step: float
+    tried: dict[str, tuple[float, float]]
+
+
 class Scheduler:
     """Holds every schedule of the store, and looks at those that are due."""
 
@@ -114,6 +123,8 @@ class Scheduler:
         self._serials = 0
         self._started_after: set[str] = set()
         self._looking = asyncio.Lock()
+        self._is_unsure = False
+        """Whether something may have been written though the store did not say so."""
         self._woken = asyncio.Event()
         self._alarm = Alarm(self._woken.set, clock)
         self._task: asyncio.Task[None] | None = None
@@ -122,12 +133,36 @@ class Scheduler:
         self._last_look_at = clock.elapsed()
         self._offset = self._offset_now()
         self._step = 0.0
+        self._stepping: Stepping | None = None
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Whoever looks or writes does it alone, and by what the store holds."""
+        async with self._looking:
+            if self._is_unsure:
+                await self._read_again()
+            yield
+
+    async def _read_again(self) -> None:
+        rows = {row.name: row for row in await self._store.schedules()}
+        self._is_unsure = False
+        for entry in [entry for name, entry in self._entries.items() if name not in rows]:
+            self._drop(entry)
+        for row in rows.values():
+            known = self._entries.get(row.name)
+            if known is None or known.row != row:
+                self._put(row)
+
+    async def _put_rows(self, rows: Sequence[ScheduleRow]) -> None:
+        self._is_unsure = True
+        await self._store.put_schedules(rows)
+        self._is_unsure = False
 
     # Life
 
     async def start(self, declared: Sequence[Schedule], known_plugins: Iterable[str]) -> None:
         """Takes the store's rows, settles what was due while no kernel ran, then takes what the plugins declare."""
-        async with self._looking:
+        async with self._alone():
             for row in await self._store.schedules():
                 self._put(row)
             await self._bring_back()
@@ -155,7 +190,7 @@ class Scheduler:
             task, self._task = self._task, None
             self._woken.set()
             await asyncio.wait({task})
-        async with self._looking:
+        async with self._alone():
             await self._settle([entry for entry in self._entries.values() if entry.off is not None])
         await self.finish_reanchoring()
 
@@ -166,7 +201,7 @@ class Scheduler:
 
     async def declare(self, plugin: str, schedules: Sequence[Schedule]) -> None:
         """Now holds what ``plugin`` declares: new and changed schedules begin now, those it no longer declares stop."""
-        async with self._looking:
+        async with self._alone():
             now = await self._settle([entry for entry in self._entries.values() if entry.schedule.plugin == plugin])
             await self._declare(plugin, schedules, now)  # not a later one: no tick may fall in between
             self._arm()
@@ -183,7 +218,7 @@ class Scheduler:
         rows = [self._row_for(schedule, now) for schedule in schedules]
         changed = [row for row in rows if self._is_news(row)]
         if changed:
-            await self._store.put_schedules(changed)
+            await self._put_rows(changed)
         for row in changed:
             self._put(row)
         await self._forget(
@@ -268,7 +303,7 @@ class Scheduler:
 
     async def look(self, *, plugin: str | None = None) -> None:
         """Settles every tick that is due by now; of one plugin's schedules only, when it is given."""
-        async with self._looking:
+        async with self._alone():
             await self._follow_clock()
             if plugin is None:
                 due = self._pop_due(self._clock.now())
@@ -333,7 +368,9 @@ class Scheduler:
             return Looked(verdict.runs, verdict.ticks, verdict.cancel, "replaced by the next tick of its schedule")
 
         looks = [Look(entry.row.name, entry.row.looked_until, now) for entry in entries]
+        self._is_unsure = True
         results = await self._recorder.look(looks, decide)
+        self._is_unsure = False
         lost = []
         for entry, result in zip(entries, results, strict=True):
             if result is None:
@@ -449,7 +486,7 @@ class Scheduler:
 
     async def heed_clock(self) -> float:
         """Takes a step of the wall clock into account; by how many seconds it was set since this was last asked."""
-        async with self._looking:
+        async with self._alone():
             await self._follow_clock()
         step, self._step = self._step, 0.0
         return step
@@ -459,17 +496,23 @@ class Scheduler:
 
         Elapsed time goes on: ``every`` keeps its rhythm. Cron follows the wall clock, and runs no instant twice.
         """
-        offset = self._offset_now()
-        step = offset - self._offset
-        if abs(step) > _STEP_SECONDS:
-            moved = [
-                row._replace(anchor=row.anchor + step, looked_until=row.looked_until + step)
-                for row in (entry.row for entry in self._entries.values() if entry.schedule.kind == "every")
-            ]
-            await self._take_clock_stepped(moved + self._far_ahead(self._clock.now()))
-            self._step += step
-            self._woken.set()
-        self._offset = offset
+        if self._stepping is None:
+            offset = self._offset_now()
+            if abs(offset - self._offset) <= _STEP_SECONDS:
+                self._offset = offset
+                return
+            self._stepping = Stepping(offset, offset - self._offset, {})
+        offset, step, tried = self._stepping
+        moved = []
+        for row in (entry.row for entry in self._entries.values() if entry.schedule.kind == "every"):
+            # After a failure, what was tried then may have been written.
+            if tried.get(row.name) != (row.anchor, row.looked_until):
+                tried[row.name] = (row.anchor + step, row.looked_until + step)
+                moved.append(row._replace(anchor=row.anchor + step, looked_until=row.looked_until + step))
+        await self._take_clock_stepped(moved + self._far_ahead(self._clock.now()))
+        self._offset, self._stepping = offset, None
+        self._step += step
+        self._woken.set()
 
     def _offset_now(self) -> float:
         """The wall clock against elapsed time, both read at one moment: the process may be stopped in between."""
@@ -499,7 +542,7 @@ class Scheduler:
 
     async def _take_clock_stepped(self, rows: list[ScheduleRow]) -> None:
         if rows:
-            await self._store.put_schedules(rows)
+            await self._put_rows(rows)
         for row in rows:
             self._put(row)
         self._arm()
@@ -518,7 +561,7 @@ class Scheduler:
             task.add_done_callback(self._reanchoring.discard)
 
     async def _take_finish(self, entry: Entry, finished: float) -> None:
-        async with self._looking:
+        async with self._alone():
             try:
                 await self._reanchor(entry, finished)
             except StoreError as error:
@@ -531,7 +574,7 @@ class Scheduler:
         row = entry.row
         anchor = min(finished, self._clock.now()) + entry.schedule.interval
         row = row._replace(anchor=max(anchor, math.nextafter(row.looked_until, math.inf)))
-        await self._store.put_schedules([row])
+        await self._put_rows([row])
         entry.take(row)
 
     async def _see_whether_finished(self, entry: Entry) -> None:
@@ -548,15 +591,15 @@ class Scheduler:
 
     async def add(self, row: ScheduleRow) -> None:
         """Takes a checked row of a schedule that is kept in the store."""
-        async with self._looking:
-            await self._store.put_schedules([row])
+        async with self._alone():
+            await self._put_rows([row])
             self._put(row)
             self._arm()
         self._bus.publish(ScheduleAdded(self._clock.now(), row.name))
 
     async def remove(self, name: str) -> None:
         """Ticks up to now still count."""
-        async with self._looking:
+        async with self._alone():
             await self._settle([self._entry(name)])
             await self._forget([name])
             self._arm()
@@ -568,7 +611,7 @@ class Scheduler:
         await self._set_paused(name, paused=False)
 
     async def _set_paused(self, name: str, *, paused: bool) -> None:
-        async with self._looking:
+        async with self._alone():
             entry = self._entry(name)
             await self._settle([entry])  # ticks up to now go by what holds until now
             await self._store.pause_schedule(name, paused)
@@ -594,21 +637,15 @@ class Scheduler:
 
     async def reload(self) -> None:
         """Another process changed schedules: ticks up to now go by what was known, then the store's rows hold."""
-        async with self._looking:
+        async with self._alone():
             await self._follow_clock()
             rows = {row.name: row for row in await self._store.schedules()}
             await self._settle([entry for name, entry in self._entries.items() if rows.get(name) != entry.row])
-            rows = {row.name: row for row in await self._store.schedules()}
-            for entry in [entry for name, entry in self._entries.items() if name not in rows]:
-                self._drop(entry)
-            for row in rows.values():
-                known = self._entries.get(row.name)
-                if known is None or known.row != row:
-                    self._put(row)
+            await self._read_again()
             self._arm()
 
     async def refresh(self) -> None:
         """The catalog has changed: what was off may be on, and the other way round."""
-        async with self._looking:
+        async with self._alone():
             await self._settle([entry for entry in self._entries.values() if entry.off != self._off(entry)])
             self._arm()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from kernel.contracts.store import Claims
@@ -14,6 +15,8 @@ from .rows import claimed_of, nested, number, run_of
 from .unblock import unblock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kernel.contracts.store import Claim
     from kernel.model.run import Claimed, Run
 
@@ -65,20 +68,21 @@ def _take(database: Database, wanted: Claim, lanes: list[list[str]]) -> list[Cla
     if len(open_lanes) == 1:
         queue, job, most = open_lanes[0]
         rows = json.loads(database.value("claim_lane", queue, job, before, most))
-        return _mark(database, wanted, [(row, queue, job) for row in rows])
+        return _mark(database, wanted, rows, repeat((queue, job)))
     picked = _pick(database, wanted, before, open_lanes)
     rows = json.loads(database.value("claim_picked", json_of(seq for seq, _, _ in picked))) if picked else []
-    return _mark(database, wanted, [(row, queue, job) for row, (_, queue, job) in zip(rows, picked, strict=True)])
+    return _mark(database, wanted, rows, [(queue, job) for _, queue, job in picked])
 
 
-def _mark(database: Database, wanted: Claim, rows: list[tuple[list[Any], str, str]]) -> list[Claimed]:
+def _mark(database: Database, wanted: Claim, rows: list[list[Any]], lanes: Iterable[tuple[str, str]]) -> list[Claimed]:
     """What is taken runs from now on."""
     if not rows:
         return []
-    database.change("claim", wanted.kernel, wanted.now, json_of(row[0] for row, _, _ in rows))
-    runs = [claimed_of(*row) for row in rows]
-    database.claimed.update((run.id, (row[0][0], run)) for run, row in zip(runs, rows, strict=True))
-    for queue, count in Counter(queue for _, queue, _ in rows).items():
+    seqs = [row[0] for row in rows]
+    database.change("claim", wanted.kernel, wanted.now, json_of(seqs))
+    runs = [claimed_of(row, queue, job) for row, (queue, job) in zip(rows, lanes, strict=False)]
+    database.claimed.update(zip([run.id for run in runs], zip(seqs, runs, strict=True), strict=True))
+    for queue, count in Counter([run.queue for run in runs]).items():
         database.room.left(queue, count)
     return runs
 

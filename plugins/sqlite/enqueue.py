@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from kernel.model.errors import StoreFullError
+from kernel.model.run import NewRun
 
 from .rows import plain_columns, whole_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kernel.model.run import NewRun
-
     from .database import Database
+
+_EXTRA = itemgetter(NewRun._fields.index("extra"))
 
 
 def enqueue(database: Database, runs: Sequence[NewRun], room: Mapping[str, int]) -> list[str]:
@@ -27,8 +29,8 @@ def enqueue(database: Database, runs: Sequence[NewRun], room: Mapping[str, int])
 def insert(database: Database, runs: Sequence[NewRun]) -> list[str]:
     """Those that are there are left alone, and so are those whose unique key an unfinished run has."""
     ids = [new.id for new in runs]
-    if all(new.extra is None for new in runs):
-        database.change_each("enqueue", [plain_columns(new) for new in runs])
+    if not any(map(_EXTRA, runs)):
+        database.change_each("enqueue", plain_columns(runs))
         return ids
     keyed = [
         (index, (new.id, new.job, new.extra.unique))
@@ -38,7 +40,7 @@ def insert(database: Database, runs: Sequence[NewRun]) -> list[str]:
     if keyed and len(set(ids)) < len(ids):
         # Of two runs with one id and different keys either may enter: who asks afterwards cannot tell which did.
         return [answer for new in runs for answer in insert(database, [new])]
-    database.change_each("enqueue_whole", [whole_columns(new) for new in runs])
+    database.change_each("enqueue_whole", whole_columns(runs))
     if keyed:
         found = database.list_each("enqueue_answers", [columns for _, columns in keyed])
         for (index, _), run_id in zip(keyed, found, strict=True):

@@ -41,9 +41,11 @@ def _write(database: Database, changes: Sequence[Change]) -> int:
     """How many rows were written."""
     completed: list[Sequence[Any]] = []
     others: list[Change] = []
+    claimed = database.claimed
     for change in changes:
-        known = database.claimed.get(change.id)
+        known = claimed.get(change.id)
         if known is not None and _is_plain(change, known[1]):
+            del claimed[change.id]
             completed.append((known[0], change.id, change.token, change.finished, change.result))
         else:
             others.append(change)
@@ -52,22 +54,20 @@ def _write(database: Database, changes: Sequence[Change]) -> int:
     ended = {change.schedule for change in changes if change.schedule is not None and change.state in FINAL}
     if ended:
         unblock(database, ended, max(change.finished or 0.0 for change in changes))
-    for change in changes:
-        known = database.claimed.pop(change.id, None)
-        if change.state not in FINAL:
-            database.room.came_back(known[1].queue, 1) if known is not None else database.room.forget()
     return written
 
 
 def _is_plain(change: Change, run: Claimed) -> bool:
+    """Completed, and nothing else is different from what was claimed."""
+    _, token, state, due, urgency, attempt, failures, _, _, error, reason, notes, _ = change
     return (
-        change.state == "completed"
-        and change.error is change.reason is change.notes is None
-        and change.token == run.token
-        and change.attempt == run.attempt
-        and change.failures == run.failures
-        and change.due == run.due
-        and change.urgency == run.urgency
+        state == "completed"
+        and error is reason is notes is None
+        and token == run.token
+        and attempt == run.attempt
+        and failures == run.failures
+        and due == run.due
+        and urgency == run.urgency
     )
 
 
@@ -84,4 +84,8 @@ def _write_others(database: Database, changes: Sequence[Change]) -> int:
         )
         for change in changes
     ]  # fmt: skip
+    for change in changes:
+        known = database.claimed.pop(change.id, None)
+        if change.state not in FINAL:
+            database.room.came_back(known[1].queue, 1) if known is not None else database.room.forget()
     return database.change_each("finish", rows)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from operator import attrgetter
+from operator import itemgetter
 from typing import TYPE_CHECKING
+
+from kernel.model.run import NewRun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kernel.model.run import NewRun
-
     from .database import Database
 
+_QUEUE = itemgetter(NewRun._fields.index("queue"))
 _SHARE = 20
 """A long count is repeated after this many times its own length at the earliest: a full queue is not busy with counting."""
 _LONG_SECONDS = 0.001
@@ -41,7 +42,7 @@ class Room:
 
     def takes(self, database: Database, runs: Sequence[NewRun], room: Mapping[str, int]) -> bool:
         """Whether all of ``runs`` fit for certain; when they do, they count as waiting from now on."""
-        added = Counter(map(attrgetter("queue"), runs))
+        added = Counter(map(_QUEUE, runs))
         for queue in added.keys() & room.keys():
             if self.waiting(database, queue, room[queue] - added[queue]) + added[queue] > room[queue]:
                 return False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kernel.model.run import Claimed, NewRun, Run, RunExtra, RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 class _States(dict[int, str]):
@@ -42,20 +42,24 @@ BITS = 4194304
 _PLAIN = RunExtra()
 
 
-def plain_columns(new: NewRun) -> tuple[Any, ...]:
-    """As ``enqueue.sql`` takes them."""
-    return (
-        new.id, new.job, new.queue, new.priority, CODE_OF[new.state], new.enqueued, new.due, new.urgency, new.payload,
-    )  # fmt: skip
+def plain_columns(runs: Iterable[NewRun]) -> list[tuple[Any, ...]]:
+    """As ``enqueue.sql`` takes them; without what ``extra`` says."""
+    return [
+        (run_id, job, queue, priority, CODE_OF[state], enqueued, due, urgency, payload)
+        for run_id, job, queue, priority, payload, state, enqueued, due, urgency, _ in runs
+    ]
 
 
-def whole_columns(new: NewRun) -> tuple[Any, ...]:
+def whole_columns(runs: Sequence[NewRun]) -> list[tuple[Any, ...]]:
     """As ``enqueue_whole.sql`` takes them."""
-    extra = new.extra or _PLAIN
-    tags = json.dumps(extra.tags, separators=(",", ":")) if extra.tags else None
-    return (
-        *plain_columns(new), extra.expires, extra.unique, extra.schedule, extra.tick, extra.folded or None, tags,
-    )  # fmt: skip
+    return [
+        (*plain, extra.expires, extra.unique, extra.schedule, extra.tick, extra.folded or None, _tags_text(extra.tags))
+        for plain, extra in zip(plain_columns(runs), (run.extra or _PLAIN for run in runs), strict=True)
+    ]
+
+
+def _tags_text(tags: Sequence[str]) -> str | None:
+    return json.dumps(tags, separators=(",", ":")) if tags else None
 
 
 def tag_filter(tag: str | None) -> str | None:

@@ -111,6 +111,7 @@ class Evidence:
         self._folder = folder
         self._before = NOTHING
         self._words: list[Line] = []
+        self._last_attempts: dict[str, int] = {}
         self.recoveries: list[float] = []
 
     async def taken(self, life: int, born_at: float) -> list[str]:
@@ -123,12 +124,20 @@ class Evidence:
             *_lost(left, self._words),
             *_changed_after_their_end(self._before, left, self._words),
             *_begun_wrongly(self._before, left, starts, self._words),
+            *self._begun_twice(starts),
             *_wrong_in_the_ledger(left),
         ]
         if starts:
             self.recoveries.append(min(line.at for line in starts) - born_at)
         self._before = left
         return [f"life {life}: {text}" for text in wrong]
+
+    def _begun_twice(self, starts: list[Line]) -> Iterator[str]:
+        for line in starts:
+            last = self._last_attempts.get(line.run, 0)
+            if line.attempt <= last:
+                yield f"{line.job} {line.run} has begun attempt {line.attempt} after attempt {last}"
+            self._last_attempts[line.run] = line.attempt
 
     def unfinished(self) -> list[str]:
         """Accepted runs that had not ended at the end of the last life."""
