@@ -53,8 +53,10 @@ database = "{folder / "fleet.db"}"
 
 
 async def finished(kernel: Kernel, count: int, since: int = 0) -> None:
-    """Waits until so many runs are recorded as ended."""
+    """Waits until so many runs are recorded as ended, and none of the benchmark's is left (others' runs count too)."""
     while kernel.engine.recorder.written < since + count:
+        await asyncio.sleep(0.001)
+    while any((await kernel.store.count(RunQuery(job=JOB, states=["queued", "running"]))).values()):
         await asyncio.sleep(0.001)
 
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import sys
 
 from kernel.contracts.clock import SystemClock
 from kernel.contracts.service import Periodic
 
+SWITCH_SECONDS = 0.0005
+
 
 def tune() -> None:
-    """Fewer passes of the garbage collector: what is loaded stays, and runs are tuples that form no cycles.
+    """Fewer passes of the garbage collector, and threads that wait less for their turn.
 
-    Measured on 100,000 waiting runs in memory: 40 % less CPU a run than with the thresholds Python starts with.
+    What is loaded stays, and runs are tuples that form no cycles: 40 % less CPU a run, measured on 100,000 waiting
+    runs in memory. A store's thread has to get the interpreter back from a busy loop several times a batch, 5 ms each
+    time by default.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)

@@ -83,9 +83,12 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 
 
 def create(path: Path) -> None:
-    """A new store, built beside and then put in its place whole: what is found there is never half of one."""
-    fresh = path.with_name(f"{path.name}.new-{os.getpid()}")
-    fresh.unlink(missing_ok=True)
+    """A new store, built beside and then put in its place whole: what is found there is never half of one.
+
+    The write lock is the caller's: what another process has begun to build is left from its death.
+    """
+    fresh = path.with_name(f"{path.name}.new")
+    _remove(fresh)
     os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     try:
         connection = connect(fresh)
@@ -102,8 +105,12 @@ def create(path: Path) -> None:
             os.link(fresh, path)
         _sync(path.parent)
     finally:
-        for suffix in ("", "-wal", "-shm"):
-            fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
+        _remove(fresh)
+
+
+def _remove(database: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        database.with_name(database.name + suffix).unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -66,6 +66,17 @@ async def test_a_kill_before_or_after_a_write_loses_and_doubles_nothing(
     await die_and_come_back(nursery, tmp_path, deaths, chance)
 
 
+@pytest.mark.parametrize("spot", SPOTS)
+async def test_a_kill_while_the_store_is_made_leaves_no_half_of_one(
+    spot: Spot, nursery: Nursery, tmp_path: Path
+) -> None:
+    [opening] = [point for point in POINTS if point.call == "open" and point.file == "kernel/kernel.py"]
+
+    await die_and_come_back(nursery, tmp_path, [(opening, spot)], chance_of(spot))
+
+    assert {path.name for path in tmp_path.glob("store.db*")} == {"store.db", "store.db.lock", "store.db.write"}
+
+
 @pytest.mark.torture
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point.function}-{point.call}")
