@@ -201,7 +201,7 @@ class Claimer:
 
     def _see_what_is_left(self, runs: Sequence[Claimed], *, full: bool, in_order: bool) -> None:
         if in_order:  # otherwise there may be any number of less urgent ones
-            self._may_be_more = full or self._limits.are_set
+            self._may_be_more = full or self._limits.have_cut_short
             self._fit_window(full=full)
             if full and self._ready.startable < self.is_hungry_below:
                 self._woken.set()

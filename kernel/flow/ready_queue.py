@@ -63,6 +63,17 @@ class Limits:
         }
         return jobs, queues
 
+    @property
+    def have_cut_short(self) -> bool:
+        """Whether a limit has left no room at the last claim: then the store may have more of that job or queue."""
+        limits = (*((("job", name), limit) for name, limit in self._by_job.items()),
+                  *((("queue", name), limit) for name, limit in self._by_queue.items()))  # fmt: skip
+        return any(self._claimed.get(key, 0) >= 2 * limit for key, limit in limits)
+
+    def concern(self, run: Claimed) -> bool:
+        """Whether the run's job or queue has a limit."""
+        return run.job in self._by_job or run.queue in self._by_queue
+
     def may_start(self, run: Claimed) -> bool:
         return self._running.get(("job", run.job), 0) < self._by_job.get(run.job, UNLIMITED) and self._running.get(
             ("queue", run.queue), 0
@@ -82,9 +93,11 @@ class Limits:
         self._count(self._claimed, run, -1)
 
     def _count(self, counts: dict[tuple[str, str], int], run: Claimed, by: int) -> None:
-        if self.are_set:
-            for key in (("job", run.job), ("queue", run.queue)):
-                counts[key] = counts.get(key, 0) + by
+        # What has no limit is not counted: when one is set, all is counted anew.
+        if run.job in self._by_job:
+            counts["job", run.job] = counts.get(("job", run.job), 0) + by
+        if run.queue in self._by_queue:
+            counts["queue", run.queue] = counts.get(("queue", run.queue), 0) + by
 
 
 class ReadyQueue:
@@ -129,6 +142,8 @@ class ReadyQueue:
         while heap:
             entry = heappop(heap)
             run = entry[2]
+            if not self._limits.concern(run):
+                return run
             if self._limits.may_start(run):
                 self._limits.started(run)
                 return run
@@ -138,7 +153,7 @@ class ReadyQueue:
 
     def ended(self, run: Claimed) -> int:
         """A slot came free: the head of each lane that shares the run's queue or job may try again; how many do."""
-        if not self._limits.are_set:
+        if not self._limits.are_set or not self._limits.concern(run):
             return 0
         self._limits.ended(run)
         if not self._aside_count:

@@ -132,15 +132,17 @@ class Scheduler:
         self._reanchoring: set[asyncio.Task[None]] = set()
         self._last_look_at = clock.elapsed()
         self._offset = self._offset_now()
+        self._compared_at = clock.elapsed()
         self._step = 0.0
         self._stepping: Stepping | None = None
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
-        """Whoever looks or writes does it alone, and by what the store holds."""
+        """Whoever looks or writes does it alone, by what the store holds and by the clock as it is set."""
         async with self._looking:
             if self._is_unsure:
                 await self._read_again()
+            await self._follow_clock()
             yield
 
     async def _read_again(self) -> None:
@@ -304,7 +306,6 @@ class Scheduler:
     async def look(self, *, plugin: str | None = None) -> None:
         """Settles every tick that is due by now; of one plugin's schedules only, when it is given."""
         async with self._alone():
-            await self._follow_clock()
             if plugin is None:
                 due = self._pop_due(self._clock.now())
             else:
@@ -313,12 +314,12 @@ class Scheduler:
             self._last_look_at = self._clock.elapsed()
             self._arm()
 
-    async def _settle(self, due: list[Entry]) -> float:
+    async def _settle(self, due: list[Entry], now: float | None = None) -> float:
         """Looks at these, due or not, and puts them where they belong next; until which instant they are settled.
 
         Under the lock, as all that looks or writes.
         """
-        now = self._clock.now()
+        now = self._clock.now() if now is None else now
         try:
             waiting = [entry for entry in due if entry.waits_for_finish]
             await self._look_at(due, now)
@@ -487,7 +488,7 @@ class Scheduler:
     async def heed_clock(self) -> float:
         """Takes a step of the wall clock into account; by how many seconds it was set since this was last asked."""
         async with self._alone():
-            await self._follow_clock()
+            pass
         step, self._step = self._step, 0.0
         return step
 
@@ -499,8 +500,11 @@ class Scheduler:
         if self._stepping is None:
             offset = self._offset_now()
             if abs(offset - self._offset) <= _STEP_SECONDS:
-                self._offset = offset
+                self._offset, self._compared_at = offset, self._clock.elapsed()
                 return
+            # What was due when the clocks still agreed goes by the old one: ticks of what is off are looked at late.
+            before = self._compared_at + self._offset
+            await self._settle([one for one in self._entries.values() if (one.next_at or math.inf) <= before], before)
             self._stepping = Stepping(offset, offset - self._offset, {})
         offset, step, tried = self._stepping
         moved = []
@@ -510,7 +514,7 @@ class Scheduler:
                 tried[row.name] = (row.anchor + step, row.looked_until + step)
                 moved.append(row._replace(anchor=row.anchor + step, looked_until=row.looked_until + step))
         await self._take_clock_stepped(moved + self._far_ahead(self._clock.now()))
-        self._offset, self._stepping = offset, None
+        self._offset, self._compared_at, self._stepping = offset, self._clock.elapsed(), None
         self._step += step
         self._woken.set()
 
@@ -638,7 +642,6 @@ class Scheduler:
     async def reload(self) -> None:
         """Another process changed schedules: ticks up to now go by what was known, then the store's rows hold."""
         async with self._alone():
-            await self._follow_clock()
             rows = {row.name: row for row in await self._store.schedules()}
             await self._settle([entry for name, entry in self._entries.items() if rows.get(name) != entry.row])
             await self._read_again()

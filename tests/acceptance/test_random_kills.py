@@ -66,7 +66,7 @@ async def kill_at_random(folder: Path, kills: int) -> None:
         with Program(folder, life) as program:
             if life == 0:
                 await program.ready()
-            ends_at = time.monotonic() + chance.uniform(0.2, 2.5)
+            ends_at = time.monotonic() + chance.uniform(0.2, 2.0)
             await load(folder, life, ends_at, chance)
             program.kill()
         wrong += await evidence.taken(life, program.born_at)

@@ -159,8 +159,8 @@ class Life:
                 await self._account(self._doing(name, amount))
         await self._account(self._doing("on", 0.0))
         await self._account(self._doing("resume", 0.0))
-        await self._account(self._doing("pass", 1.2))
-        await self._account(self.flow.stop())
+        await self._account(self._doing("pass", 1.2137))
+        await self.flow.stop()
 
     async def _start(self) -> Flow:
         flow = Flow([self._job()], [self.case.schedule()], store=self.store, clock=self.clock, listen=False)
@@ -246,6 +246,7 @@ class Life:
                 await self.clock.advance(0.01)
                 await asyncio.sleep(0.02)
             await draining
+            await self.flow.engine.scheduler.refresh()
         elif self.is_off and not off:
             self.flow.catalog.add([self._job()])
             await self.flow.engine.scheduler.declare("demo", [self.case.schedule()])
@@ -294,8 +295,10 @@ def check(life: Life, lines: list[Tick], looked_until: float, runs: list[Any]) -
     for line, count in told:
         mine = due[at : at + count]
         at += count
-        assert line.first == pytest.approx(mine[0][0], abs=1e-3)
-        if is_cron or count == 1:
+        # At the very moment of a change a tick may go by either clock; and set back in its midst, a line ends anywhere.
+        if mine[0][1] != EITHER:
+            assert line.first == pytest.approx(mine[0][0], abs=1e-3)
+        if mine[-1][1] != EITHER and (is_cron or count == 1):
             assert line.last == pytest.approx(mine[-1][0], abs=1e-3)
         if not (is_cron and life.was_set_back):
             expected = {state for _, state in mine} - {EITHER}
@@ -331,7 +334,7 @@ def live_through(case: Case) -> set[str]:
 
 
 @given(cases)
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=600, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 def test_every_due_tick_has_one_result_whatever_befalls_the_kernel(case: Case) -> None:
     for result in live_through(case):
         event(result)
