@@ -103,7 +103,8 @@ class Explainer:
         asked = now if at is None else _instant_of(at, row)
         timing = Timing(row.schedule, row.anchor)
         ticks = await self._store.ticks(row.name, asked - 400 * DAY, asked, 1)
-        following = timing.next_after(max(asked, now)) if row.schedule.kind != "after" else None
+        off = _why_off(row, jobs)
+        following = None if off or row.schedule.kind == "after" else timing.next_after(now)
         answer: Answer = {
             "schedule": row.name,
             "job": row.schedule.job,
@@ -111,7 +112,7 @@ class Explainer:
             "next_at": iso(following),
         }
         if asked > now:
-            text = f"that is ahead; the next tick is at {iso(timing.next_after(now))}"
+            text = f"that is ahead; {off or f'the next tick is at {iso(following)}'}"
             return answer | {"reason": "not due yet", "text": text, "tick_at": None, "result": None, "run": None}
         if not ticks:
             return answer | self._no_tick(row, asked, jobs)
@@ -123,6 +124,8 @@ class Explainer:
             text = f"the tick at {iso(tick.last)} made the run {tick.run}" + (
                 f" ({tick.reason})" if tick.reason else ""
             )
+        if off:
+            text = f"{off}; {text}"
         return answer | {
             "reason": tick.result, "text": text, "tick_at": iso(tick.last), "result": tick.result, "run": tick.run,
         }  # fmt: skip
@@ -142,6 +145,16 @@ class Explainer:
             f"no tick is recorded up to {iso(asked)}: the schedule was looked at until {iso(row.looked_until)}{known}"
         )
         return {"reason": "no tick", "text": text, "tick_at": None, "result": None, "run": None}
+
+
+def _why_off(row: ScheduleRow, jobs: list[Answer]) -> str | None:
+    """What keeps the schedule from making runs now; its ticks are recorded as that, a minute at a time."""
+    schedule = row.schedule
+    if all(job["job"] != schedule.job for job in jobs):
+        return f"no kernel knows the job {schedule.job} now, and its ticks make no runs"
+    if schedule.paused if row.paused is None else row.paused:
+        return "it is paused, and its ticks make no runs"
+    return None
 
 
 def _end_of(run: Run) -> Reason:

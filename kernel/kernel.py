@@ -134,7 +134,13 @@ class Kernel:
         config = self.config.kernel
         self.bus = EventBus(self.clock)
         self._stack.push_async_callback(self.bus.close)
-        config.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            config.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            problem = (
+                f"[kernel] run_dir: {config.run_dir} cannot be made: {error.strerror}; expected a folder to write in"
+            )
+            raise ConfigError(problem) from None
         self.catalog = Catalog()
         self.host = PluginHost(mark_dir=config.run_dir / "importing", on_broken=self._plugin_broke)
         self._stack.callback(self.host.close)
@@ -158,6 +164,9 @@ class Kernel:
             concurrency=config.concurrency,
             why_unknown=self._why_unknown,
         )
+        for run in returned:  # somebody wanted them cancelled while no kernel was alive to do it
+            if run.cancel_reason is not None:
+                await self.engine.recorder.cancel([run.id], run.cancel_reason)
         self.control = Control(
             store=self.store,
             catalog=self.catalog,

@@ -41,7 +41,7 @@ def _row(plugin: dict[str, Any]) -> list[Any]:
     place = f" ({plugin['place']})" if plugin["place"] else ""
     return [
         plugin["plugin"], plugin["state"], len(plugin["jobs"]), len(plugin["schedules"]), plugin["source"],
-        plugin["reason"] + place if plugin["reason"] else "",
+        plugin["reason"] + place if plugin["reason"] else plugin["note"],
     ]  # fmt: skip
 
 

@@ -226,7 +226,7 @@ class Store(Protocol):
     async def schedules(self) -> list[ScheduleRow]: ...
 
     async def put_schedules(self, rows: Sequence[ScheduleRow]) -> None:
-        """Inserts or replaces rows by name, whole."""
+        """Inserts rows, or replaces them by name; one that is there stays paused, or not, as ``pause_schedule`` has left it."""
 
     async def remove_schedules(self, names: Sequence[str]) -> None:
         """The rows go; ticks and runs stay."""

@@ -52,14 +52,14 @@ class Limits:
         return True
 
     def rooms(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Job -> room and queue -> room for the next claim: free slots plus one such batch."""
+        """Job -> room and queue -> room for the next claim: the free slots, so that what is claimed begins at once."""
         jobs = self._jobs
         if self._by_job:
             jobs = dict(jobs)
             for job, limit in self._by_job.items():
-                jobs[job] = max(0, 2 * limit - self._claimed.get(("job", job), 0))
+                jobs[job] = max(0, limit - self._claimed.get(("job", job), 0))
         queues = {
-            queue: max(0, 2 * limit - self._claimed.get(("queue", queue), 0)) for queue, limit in self._by_queue.items()
+            queue: max(0, limit - self._claimed.get(("queue", queue), 0)) for queue, limit in self._by_queue.items()
         }
         return jobs, queues
 
@@ -68,7 +68,7 @@ class Limits:
         """Whether a limit has left no room at the last claim: then the store may have more of that job or queue."""
         limits = (*((("job", name), limit) for name, limit in self._by_job.items()),
                   *((("queue", name), limit) for name, limit in self._by_queue.items()))  # fmt: skip
-        return any(self._claimed.get(key, 0) >= 2 * limit for key, limit in limits)
+        return any(self._claimed.get(key, 0) >= limit for key, limit in limits)
 
     def concern(self, run: Claimed) -> bool:
         """Whether the run's job or queue has a limit."""

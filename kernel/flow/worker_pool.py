@@ -225,6 +225,11 @@ class WorkerPool:
                 outcome = self._cut_short(worker, run, job, error)
             if worker.asked is not None:
                 outcome = _as_asked(worker.asked, outcome, job)
+            elif clock.elapsed() > worker.deadline:
+                log.warning(
+                    "run %s of %s took %s, past its timeout, and gave the loop no turn to end it: use `def`, or await",
+                    run.id, run.job, words(clock.elapsed() - started),
+                )  # fmt: skip
             self._end(worker, run)
         if self._ready.ended(run) > 1:  # this worker will take one of them
             self.wake()

@@ -5,7 +5,12 @@ from __future__ import annotations
 import inspect
 import json
 from dataclasses import dataclass
+from datetime import date, datetime, time
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
 
 from kernel.model.errors import PayloadError, shown
 from kernel.model.job import Job, Keep, Policies
@@ -20,9 +25,9 @@ class SchemaParameters(Parameters):
     """Parameters known by their JSON Schema alone; as strict as the code's own check where a schema can be."""
 
     def check(self, job: str, text: str) -> None:
-        from jsonschema import Draft202012Validator  # noqa: PLC0415 - takes 100 ms, and most commands check no payload
+        from jsonschema.exceptions import best_match  # noqa: PLC0415 - takes 100 ms, and most commands check no payload
 
-        error = next(iter(Draft202012Validator(self.schema).iter_errors(json.loads(text))), None)
+        error = best_match(_validator(self.schema).iter_errors(json.loads(text)))
         if error is None:
             return
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
@@ -30,6 +35,25 @@ class SchemaParameters(Parameters):
 
     def arguments(self, job: str, text: str) -> dict[str, Any]:
         raise NotImplementedError(f"{job} runs elsewhere: {text}")
+
+
+def _validator(schema: dict[str, Any]) -> Any:
+    """As strict as the code's own check: 1.0 is no integer, and the formats of instants and ids are looked at."""
+    from jsonschema import Draft202012Validator, FormatChecker  # noqa: PLC0415 - as above
+    from jsonschema.validators import extend  # noqa: PLC0415 - as above
+
+    formats = FormatChecker()
+    for name, kind in (("date-time", datetime), ("date", date), ("time", time), ("uuid", UUID)):
+        adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        formats.checks(name, raises=ValueError)(partial(_fits, adapter))
+    types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _checker, value: type(value) is int)
+    return extend(Draft202012Validator, type_checker=types)(schema, format_checker=formats)
+
+
+def _fits(adapter: TypeAdapter[Any], value: object) -> bool:
+    if isinstance(value, str):
+        adapter.validate_json(json.dumps(value), strict=True)
+    return True
 
 
 def _expected(error: Any, names: tuple[str, ...]) -> str:
@@ -41,6 +65,8 @@ def _expected(error: Any, names: tuple[str, ...]) -> str:
             return f"no other parameters than {', '.join(names) or 'none at all'}"
         case "type":
             return f"a value of type {error.validator_value}"
+        case "format":
+            return f"text in the form of a {error.validator_value}"
         case _:
             return f"what its schema asks for ({error.validator}: {shown(error.validator_value)})"
 

@@ -21,7 +21,9 @@ class Rows:
         self.changes = 0
 
     def put(self, rows: Sequence[ScheduleRow]) -> None:
-        self.by_name.update((row.name, row) for row in rows)
+        for row in {row.name: row for row in rows}.values():
+            old = self.by_name.get(row.name)
+            self.by_name[row.name] = row if old is None else row._replace(paused=old.paused)
         self.changes += bool(rows)
 
     def remove(self, names: Sequence[str]) -> None:

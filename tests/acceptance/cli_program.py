@@ -170,6 +170,11 @@ class Place:
         return state
 
 
+def _heed_interrupts() -> None:
+    """A shell starts what runs in its background with SIGINT ignored, and the child would inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Program:
     """A program that runs: ``with place.kernel() as kernel``. Its lines are read as they come."""
 
@@ -182,6 +187,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_heed_interrupts,  # noqa: PLW1509 - one call, before any thread of the child
         )
         self.out: list[str] = []
         self.err: list[str] = []

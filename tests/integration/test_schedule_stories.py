@@ -259,6 +259,23 @@ async def test_a_clock_set_back_by_a_year_while_no_kernel_ran_does_not_silence_a
     assert len(work.ticks) == 2
 
 
+@pytest.mark.parametrize("drift", [0.0005, -0.0005])
+async def test_a_clock_that_is_slewed_makes_no_tick_early_and_none_a_second_late(drift: float) -> None:
+    late: list[float] = []
+
+    async def work(ctx: Context) -> None:
+        assert ctx.tick is not None
+        late.append(flow.clock.now() - ctx.tick.due_at.timestamp())
+
+    async with running(job_of(work), schedules=[cron("0 * * * *")]) as flow:
+        for _ in range(365):
+            await flow.clock.advance(10)
+            flow.clock.step(10 * drift)
+
+    [seconds] = late
+    assert 0 <= seconds < 1
+
+
 @pytest.mark.parametrize("seconds", [60.0, DAY])
 async def test_a_kernel_that_was_stopped_makes_one_run_for_what_it_missed(seconds: float) -> None:
     work = Work()

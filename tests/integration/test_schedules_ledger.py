@@ -311,8 +311,7 @@ def check(life: Life, lines: list[Tick], looked_until: float, runs: list[Any]) -
     assert sorted(of_lines) == sorted((run.id, run.extra.tick) for run in runs)
     assert all(line.count == 1 for line in lines if line.result == "run")
     assert life.store.most_at_once <= (case.catch_up_max + 1 if case.catch_up == "all" else 1)
-    if case.overlap != "allow" or case.catch_up == "all":
-        assert life.most <= (1 if case.overlap != "allow" else 1_000)
+    assert life.most <= 1 or case.overlap == "allow"
 
 
 def live_through(case: Case) -> set[str]:

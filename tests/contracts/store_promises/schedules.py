@@ -35,13 +35,24 @@ class Schedules:
 
         assert await _rows(store) == {one.name: one for one in given}
 
-    async def test_a_schedule_of_the_same_name_is_replaced_whole(self, store: Store) -> None:
-        await store.put_schedules([row("a", paused=True, dynamic=True), row("b")])
+    async def test_a_schedule_of_the_same_name_is_replaced(self, store: Store) -> None:
+        await store.put_schedules([row("a", dynamic=True), row("b")])
         newer = row("a", looked_until=NOW + 9, definition='{"n":2}', anchor=NOW + 1)
 
         await store.put_schedules([newer])
 
         assert await _rows(store) == {"a": newer, "b": row("b")}
+
+    @pytest.mark.parametrize("paused", [True, False, None])
+    async def test_a_row_that_is_put_again_does_not_undo_what_an_operator_has_done_meanwhile(
+        self, store: Store, paused: bool | None
+    ) -> None:
+        await store.put_schedules([row("a", paused=not paused)])
+        await store.pause_schedule("a", paused)
+
+        await store.put_schedules([row("a", paused=not paused, anchor=NOW + 1)])
+
+        assert await _rows(store) == {"a": row("a", paused=paused, anchor=NOW + 1)}
 
     async def test_removed_schedules_are_gone(self, store: Store) -> None:
         await store.put_schedules([row("a"), row("b"), row("c")])

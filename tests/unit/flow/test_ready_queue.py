@@ -110,11 +110,12 @@ def test_a_run_needs_room_in_its_job_and_in_its_queue() -> None:
 
 
 def test_what_is_taken_out_comes_no_more_and_makes_room_for_a_claim() -> None:
-    limits = Limits(catalog_with(one=2))
+    limits = Limits(catalog_with(one=4))
     ready = ReadyQueue(limits)
     ready.refresh_limits([])
     ready.push([claimed(number) for number in range(4)])
-    popped(ready)
+    ready.pop()
+    ready.pop()
     full = limits.rooms()[0]["demo.one"]
 
     taken = ready.take(lambda run: run.id == "id0003")
@@ -135,15 +136,15 @@ def test_taking_out_finds_runs_that_stand_aside() -> None:
     assert len(ready) == 0
 
 
-def test_rooms_are_the_free_slots_and_one_such_batch() -> None:
+def test_rooms_are_the_free_slots_so_that_what_is_claimed_begins_at_once() -> None:
     limits = Limits(catalog_with(Queue("cars", concurrency=3), one=2))
     ready = ReadyQueue(limits)
     ready.refresh_limits([])
     before = limits.rooms()
     ready.push([claimed(1, queue="cars"), claimed(2, queue="cars")])
 
-    assert before == ({"demo.one": 4, "demo.two": UNLIMITED}, {"cars": 6})
-    assert limits.rooms() == ({"demo.one": 2, "demo.two": UNLIMITED}, {"cars": 4})
+    assert before == ({"demo.one": 2, "demo.two": UNLIMITED}, {"cars": 3})
+    assert limits.rooms() == ({"demo.one": 0, "demo.two": UNLIMITED}, {"cars": 1})
 
 
 def test_there_is_no_room_for_a_job_that_is_not_there() -> None:
@@ -165,7 +166,7 @@ def test_changed_limits_count_what_runs_and_what_is_held() -> None:
     has_changed = ready.refresh_limits(begun)
 
     assert has_changed
-    assert limits.rooms() == ({"demo.one": 4, "demo.two": UNLIMITED}, {"default": 2})
+    assert limits.rooms() == ({"demo.one": 0, "demo.two": UNLIMITED}, {"default": 0})
     assert len(popped(ready)) == 2
     assert not ready.refresh_limits(begun)
 
