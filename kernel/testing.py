@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import heapq
 import time
 from typing import TYPE_CHECKING
@@ -17,8 +18,13 @@ START = 1_767_225_600.0
 class _Timer:
     def __init__(self, due: float, callback: Callable[[], None]) -> None:
         self.due = due
-        self.callback = callback
+        self._callback = callback
+        # As the loop has it: a callback runs with the context variables of whoever asked for it.
+        self._context = contextvars.copy_context()
         self.is_cancelled = False
+
+    def call(self) -> None:
+        self._context.run(self._callback)
 
     def cancel(self) -> None:
         self.is_cancelled = True
@@ -63,7 +69,7 @@ class FakeClock:
             if timer.is_cancelled:
                 continue
             self._pass(due)
-            timer.callback()
+            timer.call()
             await settle()
         self._pass(target)
         await settle()

@@ -90,11 +90,10 @@ class Entry:
 
 
 class Stepping(NamedTuple):
-    """A step of the wall clock that is being taken into account: the new offset, and how rows were to be moved by it."""
+    """A step of the wall clock that is being taken into account; tried again after a failure, the very same rows result."""
 
     offset: float
     step: float
-    tried: dict[str, tuple[float, float]]
 
 
 class Scheduler:
@@ -123,8 +122,6 @@ class Scheduler:
         self._serials = 0
         self._started_after: set[str] = set()
         self._looking = asyncio.Lock()
-        self._is_unsure = False
-        """Whether something may have been written though the store did not say so."""
         self._woken = asyncio.Event()
         self._alarm = Alarm(self._woken.set, clock)
         self._task: asyncio.Task[None] | None = None
@@ -138,27 +135,19 @@ class Scheduler:
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
-        """Whoever looks or writes does it alone, by what the store holds and by the clock as it is set."""
+        """Whoever looks or writes does it alone, and by the clock as it is set."""
         async with self._looking:
-            if self._is_unsure:
-                await self._read_again()
             await self._follow_clock()
             yield
 
     async def _read_again(self) -> None:
         rows = {row.name: row for row in await self._store.schedules()}
-        self._is_unsure = False
         for entry in [entry for name, entry in self._entries.items() if name not in rows]:
             self._drop(entry)
         for row in rows.values():
             known = self._entries.get(row.name)
             if known is None or known.row != row:
                 self._put(row)
-
-    async def _put_rows(self, rows: Sequence[ScheduleRow]) -> None:
-        self._is_unsure = True
-        await self._store.put_schedules(rows)
-        self._is_unsure = False
 
     # Life
 
@@ -220,7 +209,7 @@ class Scheduler:
         rows = [self._row_for(schedule, now) for schedule in schedules]
         changed = [row for row in rows if self._is_news(row)]
         if changed:
-            await self._put_rows(changed)
+            await self._store.put_schedules(changed)
         for row in changed:
             self._put(row)
         await self._forget(
@@ -369,9 +358,7 @@ class Scheduler:
             return Looked(verdict.runs, verdict.ticks, verdict.cancel, "replaced by the next tick of its schedule")
 
         looks = [Look(entry.row.name, entry.row.looked_until, now) for entry in entries]
-        self._is_unsure = True
         results = await self._recorder.look(looks, decide)
-        self._is_unsure = False
         lost = []
         for entry, result in zip(entries, results, strict=True):
             if result is None:
@@ -505,14 +492,12 @@ class Scheduler:
             # What was due when the clocks still agreed goes by the old one: ticks of what is off are looked at late.
             before = self._compared_at + self._offset
             await self._settle([one for one in self._entries.values() if (one.next_at or math.inf) <= before], before)
-            self._stepping = Stepping(offset, offset - self._offset, {})
-        offset, step, tried = self._stepping
-        moved = []
-        for row in (entry.row for entry in self._entries.values() if entry.schedule.kind == "every"):
-            # After a failure, what was tried then may have been written.
-            if tried.get(row.name) != (row.anchor, row.looked_until):
-                tried[row.name] = (row.anchor + step, row.looked_until + step)
-                moved.append(row._replace(anchor=row.anchor + step, looked_until=row.looked_until + step))
+            self._stepping = Stepping(offset, offset - self._offset)
+        offset, step = self._stepping
+        moved = [
+            row._replace(anchor=row.anchor + step, looked_until=row.looked_until + step)
+            for row in (entry.row for entry in self._entries.values() if entry.schedule.kind == "every")
+        ]
         await self._take_clock_stepped(moved + self._far_ahead(self._clock.now()))
         self._offset, self._compared_at, self._stepping = offset, self._clock.elapsed(), None
         self._step += step
@@ -546,7 +531,7 @@ class Scheduler:
 
     async def _take_clock_stepped(self, rows: list[ScheduleRow]) -> None:
         if rows:
-            await self._put_rows(rows)
+            await self._store.put_schedules(rows)
         for row in rows:
             self._put(row)
         self._arm()
@@ -578,7 +563,7 @@ class Scheduler:
         row = entry.row
         anchor = min(finished, self._clock.now()) + entry.schedule.interval
         row = row._replace(anchor=max(anchor, math.nextafter(row.looked_until, math.inf)))
-        await self._put_rows([row])
+        await self._store.put_schedules([row])
         entry.take(row)
 
     async def _see_whether_finished(self, entry: Entry) -> None:
@@ -596,7 +581,7 @@ class Scheduler:
     async def add(self, row: ScheduleRow) -> None:
         """Takes a checked row of a schedule that is kept in the store."""
         async with self._alone():
-            await self._put_rows([row])
+            await self._store.put_schedules([row])
             self._put(row)
             self._arm()
         self._bus.publish(ScheduleAdded(self._clock.now(), row.name))

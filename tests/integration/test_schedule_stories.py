@@ -524,12 +524,40 @@ async def test_anchored_at_the_finish_a_tick_that_does_not_run_is_followed_by_th
         await flow.engine.scheduler.pause("demo.work")
         await flow.clock.advance(100)
         await flow.engine.scheduler.resume("demo.work")
+        resumed = flow.clock.now()
         await flow.clock.advance(20)
         lines = await results(flow)
 
-    assert lines[0][0] == "paused"
-    assert lines[-1][0] == "run"
-    assert len(work.ticks) in (1, 2)
+    assert lines == [("paused", 2), ("run", 2)]
+    assert [tick - resumed for tick in work.ticks] == [10, 20]
+
+
+async def test_anchored_at_the_finish_an_end_that_lies_ahead_of_a_clock_set_back_does_not_silence_it() -> None:
+    work = Work()
+    schedule = every(10, anchor="finish")
+    first = await life(work, schedule)
+    await first.clock.advance(10)
+    await first.stop()
+    [row] = await first.store.schedules()
+    await first.store.put_schedules([row._replace(anchor=row.looked_until)])  # as if it had died before it took the end
+    first.clock.step(-HOUR)
+
+    second = await life(work, schedule, after=first)
+    await second.clock.advance(11)
+    await second.stop()
+
+    assert len(work.ticks) == 2
+
+
+async def test_anchored_at_the_finish_a_kernel_that_stops_arms_nothing_any_more(held: Work) -> None:
+    async with running(work_of(held), schedules=[every(10, anchor="finish")]) as flow:
+        await flow.clock.advance(10)
+        stopping = asyncio.create_task(flow.engine.stop(30))
+        await settle()
+        held.let_go()
+        await stopping
+
+    assert flow.engine.scheduler.next_due is None
 
 
 @pytest.mark.parametrize("seconds", [HOUR, -HOUR])

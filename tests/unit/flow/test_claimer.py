@@ -108,6 +108,7 @@ async def test_an_urgent_newcomer_begins_next_though_others_were_claimed_before_
 
 async def test_several_urgent_newcomers_all_begin_before_what_was_claimed_before_them(flow: Flow, line: Line) -> None:
     await enqueue(flow, "first")
+    await flow.clock.advance(1)
     await enqueue(flow, *"abcdefgh", priority=9)
 
     await enqueue(flow, "x", "y", "z", priority=0)
@@ -119,6 +120,7 @@ async def test_an_urgent_run_that_becomes_due_begins_next_though_others_were_cla
     flow: Flow, line: Line
 ) -> None:
     await enqueue(flow, "first")
+    await flow.clock.advance(1)
     await enqueue(flow, *"abcdefgh", priority=9)
     await enqueue(flow, "urgent", priority=0, delay="2s")
 
@@ -131,6 +133,7 @@ async def test_an_urgent_run_of_a_queue_that_is_resumed_begins_next(flow: Flow, 
     await flow.store.pause_queue("special", 1e12)
     await flow.engine.watch.refresh()
     await enqueue(flow, "first")
+    await flow.clock.advance(1)
     await enqueue(flow, *"abcdefgh", priority=9)
     await enqueue(flow, "urgent", priority=0, queue="special")
 

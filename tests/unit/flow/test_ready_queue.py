@@ -109,6 +109,18 @@ def test_a_run_needs_room_in_its_job_and_in_its_queue() -> None:
     assert popped(ready) == ["id0004"]
 
 
+def test_a_run_that_ends_lets_runs_of_its_job_start_in_other_queues() -> None:
+    ready = queue_with(one=1)
+    ready.push([claimed(1), claimed(2, queue="cars")])
+    first = ready.pop()
+    assert first is not None
+    assert ready.pop() is None
+
+    ready.ended(first)
+
+    assert popped(ready) == ["id0002"]
+
+
 def test_what_is_taken_out_comes_no_more_and_makes_room_for_a_claim() -> None:
     limits = Limits(catalog_with(one=4))
     ready = ReadyQueue(limits)
