@@ -172,8 +172,7 @@ class Claimer:
         await self._claim(max(limit, 0), before)
 
     async def _claim(self, limit: int, before: float | None) -> None:
-        if self._ready.refresh_limits(self._running()):
-            self._wake_workers()
+        self._ready.refresh_limits(self._running())
         jobs, queues = self._limits.rooms()
         now = self._clock.now()
         for queue, until in self._paused.items():
@@ -189,7 +188,7 @@ class Claimer:
         self._recorder.recovered("claims")
         if self._task is None:
             self.release(lambda _run: True, "the kernel stops")
-        elif len(self._ready):
+        elif len(self._ready):  # what was held before too: limits may have changed
             if self._paused:  # by somebody while the claim was under way
                 self.release(lambda run: self._paused.get(run.queue, 0.0) > now, "queue paused")
             self._wake_workers()

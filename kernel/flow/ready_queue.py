@@ -117,15 +117,13 @@ class ReadyQueue:
         """How many are held but for those that stand aside: of these there is always enough."""
         return len(self._heap)
 
-    def refresh_limits(self, running: Iterable[Claimed]) -> bool:
-        """To be called before a claim: if the limits have changed (then True), whatever stands aside may try again."""
-        if not self._limits.refresh((entry[2] for entry in self._entries()), running):
-            return False
-        for lane in self._aside.values():
-            for entry in lane:
-                heappush(self._heap, entry)
-        self._aside, self._aside_count = {}, 0
-        return True
+    def refresh_limits(self, running: Iterable[Claimed]) -> None:
+        """To be called before a claim: if the limits have changed, whatever stands aside may try again."""
+        if self._limits.refresh((entry[2] for entry in self._entries()), running):
+            for lane in self._aside.values():
+                for entry in lane:
+                    heappush(self._heap, entry)
+            self._aside, self._aside_count = {}, 0
 
     def push(self, runs: Iterable[Claimed]) -> None:
         counts = self._limits.are_set

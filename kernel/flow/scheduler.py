@@ -143,7 +143,7 @@ class Scheduler:
     async def _read_again(self) -> None:
         rows = {row.name: row for row in await self._store.schedules()}
         for entry in [entry for name, entry in self._entries.items() if name not in rows]:
-            self._drop(entry)
+            self._entries.pop(entry.row.name, None)
         for row in rows.values():
             known = self._entries.get(row.name)
             if known is None or known.row != row:
@@ -245,9 +245,7 @@ class Scheduler:
             return
         await self._store.remove_schedules(names)
         for name in names:
-            entry = self._entries.pop(name, None)
-            if entry is not None:
-                entry.serial = -1
+            self._entries.pop(name, None)
             self._bus.publish(ScheduleRemoved(self._clock.now(), name))
 
     async def _start_after(self, entries: Sequence[Entry], now: float) -> None:
@@ -373,7 +371,7 @@ class Scheduler:
                 if entry.row.name in rows:
                     entry.take(rows[entry.row.name])
                 else:
-                    self._drop(entry)
+                    self._entries.pop(entry.row.name, None)
 
     def _without_runs(self, entry: Entry, found: Plan) -> Plan:
         name, why = entry.row.name, self._why_unknown_job(entry.schedule)
@@ -425,17 +423,11 @@ class Scheduler:
             # Written by hand, by another version, or for a time zone that is no more: the others go on.
             log.error("the schedule %s is left out, for its definition cannot be used: %s", row.name, error)  # noqa: TRY400 - the message says it all
             if entry is not None:
-                self._drop(entry)
+                self._entries.pop(entry.row.name, None)
         else:
             self._entries[row.name] = entry
 
-    def _drop(self, entry: Entry) -> None:
-        self._entries.pop(entry.row.name, None)
-        entry.serial = -1
-
     def _push(self, entry: Entry) -> None:
-        if entry.serial == -1:
-            return
         self._serials += 1
         entry.serial = self._serials
         entry.off = self._off(entry)

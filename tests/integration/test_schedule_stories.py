@@ -556,8 +556,9 @@ async def test_anchored_at_the_finish_a_kernel_that_stops_arms_nothing_any_more(
         await settle()
         held.let_go()
         await stopping
+        next_due = flow.engine.scheduler.next_due
 
-    assert flow.engine.scheduler.next_due is None
+    assert next_due is None
 
 
 @pytest.mark.parametrize("seconds", [HOUR, -HOUR])
