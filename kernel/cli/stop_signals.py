@@ -7,7 +7,6 @@ import faulthandler
 import os
 import signal
 import threading
-import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
 HURRY_SECONDS = 2.0
-_ECHO_SECONDS = 0.002
-"""Some senders tell the process and its group: two equal signals within this time are one."""
 _LATE_SECONDS = 0.5
 _CLOSING_SECONDS = 15.0
 """Beyond the grace: for plugins to stop and for outcomes to be written."""
@@ -46,7 +43,6 @@ class StopSignals:
         self._force = force
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: list[threading.Timer] = []
-        self._last = (0, 0.0)
 
     def listen(self) -> None:
         """From here on, on the running loop."""
@@ -65,12 +61,8 @@ class StopSignals:
         if self.count == 0:
             self._stop(signal.SIGTERM, None)
 
-    def _stop(self, number: int, _frame: FrameType | None) -> None:
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
         # Between two bytecodes of whatever the main thread does: only what is safe there.
-        now, last = time.monotonic(), self._last
-        self._last = (number, now)
-        if number == last[0] and now - last[1] < _ECHO_SECONDS:
-            return
         self.count += 1
         if self.count == 1:
             self._end_after(self._grace_seconds() + HURRY_SECONDS + _CLOSING_SECONDS, "it did not end after its grace")

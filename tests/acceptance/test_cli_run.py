@@ -60,17 +60,6 @@ def test_the_second_signal_cancels_what_runs_and_it_is_queued_again(place: Place
         assert (found["state"], found["failures"]) == ("queued", 0)
 
 
-def test_a_signal_that_comes_twice_at_once_is_one(place: Place) -> None:
-    with place.kernel() as kernel:
-        run = running(place, "shop.nap", "--payload", '{"seconds": 1}')
-        kernel.send(TERM)
-        kernel.send(TERM)
-        status = kernel.end()
-
-    assert status == 0
-    assert place.state_of(run) == "completed"
-
-
 def test_an_attempt_that_outlives_the_grace_is_cut_short_with_status_1(tmp_path: Path) -> None:
     place = Place(tmp_path, CONFIG.replace('"20s"', '"200ms"'))
     with place.kernel() as kernel:
