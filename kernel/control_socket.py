@@ -49,11 +49,7 @@ class SocketServer:
             )
             return
         await asyncio.to_thread(_sweep, self._path.parent)
-        before = os.umask(0o177)
-        try:
-            self._server = await asyncio.start_unix_server(self._serve, self._path, limit=_LONGEST_LINE)
-        finally:
-            os.umask(before)
+        self._server = await asyncio.start_unix_server(self._serve, sock=_bound(self._path), limit=_LONGEST_LINE)
 
     async def stop(self) -> None:
         if self._server is not None:
@@ -121,6 +117,19 @@ def _sweep(folder: Path) -> None:
                 probe.connect(str(path))
             except ConnectionRefusedError:
                 path.unlink(missing_ok=True)
+
+
+def _bound(path: Path) -> socket.socket:
+    """A socket that nobody else may use from its first moment on. The umask is left alone: it is that of all threads."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        os.fchmod(listening.fileno(), 0o600)  # on Linux the path is made with this mode
+        listening.bind(str(path))
+        path.chmod(0o600)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
 
 
 async def _send(writer: asyncio.StreamWriter, value: dict[str, Any]) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
+import math
 import os
+import select
 import signal
+import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,11 +22,13 @@ HURRY_SECONDS = 2.0
 _LATE_SECONDS = 0.5
 _CLOSING_SECONDS = 15.0
 """Beyond the grace: for plugins to stop and for outcomes to be written."""
+_NUDGES = 40
+_NUDGE_SECONDS = 0.025
 
 
 class StopSignals:
-    """Hands signals to the loop. Plain handlers and timer threads, not those of the loop: a job that blocks it must not
-    keep the process from ending, and a plugin may take the loop's own wake-up for itself.
+    """Hands signals to the loop. Plain handlers and a thread, not those of the loop: a job that blocks it must not keep
+    the process from ending, and a plugin may take the loop's own wake-up for itself.
 
     First: ``on_stop``. Second: ``on_hurry``, and the end within 2 s. Third: the end at once.
     """
@@ -42,19 +49,26 @@ class StopSignals:
         self._grace_seconds = grace_seconds
         self._force = force
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._timers: list[threading.Timer] = []
+        self._deadline, self._why = math.inf, ""
+        self._is_closed = False
+        self._nudged = 0
+        self._wakes, self._waking = socket.socketpair()
+        self._waking.setblocking(False)
 
     def listen(self) -> None:
         """From here on, on the running loop."""
         self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._watch, name="mainspring-signals", daemon=True).start()
+        signal.set_wakeup_fd(self._waking.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGHUP, self._reload)
+        signal.signal(signal.SIGURG, self._was_nudged)
         faulthandler.register(signal.SIGUSR1, all_threads=True)
 
     def close(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
+        self._is_closed = True
+        self._wake()
 
     def stop(self) -> None:
         """As the first SIGTERM does."""
@@ -81,7 +95,36 @@ class StopSignals:
             self._loop.call_soon_threadsafe(callback)
 
     def _end_after(self, seconds: float, why: str) -> None:
-        timer = threading.Timer(seconds, self._force, [why])
-        timer.daemon = True
-        self._timers.append(timer)
-        timer.start()
+        deadline = time.monotonic() + seconds
+        if deadline < self._deadline:
+            self._deadline, self._why = deadline, why
+        self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):  # full: then it is awake
+            self._waking.send(b"\0")
+
+    def _was_nudged(self, _number: int, _frame: FrameType | None) -> None:
+        self._nudged += 1
+
+    def _watch(self) -> None:
+        """In a thread: forces the end at the deadline, and sees to it that the main thread takes notice of signals.
+
+        Two signals that come at once are delivered to two threads: the second may be noted down while the main thread
+        has gone back to a long sleep already, and only a signal of its own wakes it.
+        """
+        while not self._is_closed:
+            wait = None if self._deadline == math.inf else max(0.0, self._deadline - time.monotonic())
+            if not select.select([self._wakes], [], [], wait)[0]:
+                self._force(self._why)
+                return
+            if any(self._wakes.recv(4096).replace(bytes([signal.SIGURG]), b"\0")):
+                self._nudge()
+
+    def _nudge(self) -> None:
+        before = self._nudged
+        for _ in range(_NUDGES):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGURG)
+            time.sleep(_NUDGE_SECONDS)
+            if self._nudged > before:
+                return

@@ -1,0 +1,33 @@
+"""The kernel's Unix socket as a file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from kernel.control_socket import SocketServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+async def test_the_socket_is_its_owners_alone_and_the_umask_of_other_threads_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "k.sock"
+    before = os.umask(0)
+    try:
+        monkeypatch.setattr("os.umask", lambda _mask: (_ for _ in ()).throw(AssertionError("the umask was touched")))
+        server = SocketServer(path, None, None)  # type: ignore[arg-type] # nobody calls
+        await server.start()
+    finally:
+        monkeypatch.undo()
+        os.umask(before)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    await server.stop()
+    assert not path.exists()
