@@ -149,10 +149,8 @@ class Kernel:
         socket = config.run_dir / f"kernel-{self.id[:8]}.sock"
         now = self.clock.now()
         row = KernelRow(self.id, os.getpid(), platform.node(), _boot_id(), now, now, str(socket))
-        returned = await self.store.open(row)
+        await self.store.open(row)
         self._stack.push_async_callback(self.store.close)
-        if returned:
-            log.warning("%d runs of a kernel that died are queued again", len(returned))
         self.catalog.set_queues(self._queues())
         self.catalog.add(self.host.jobs())
         self.engine = Engine(
@@ -164,6 +162,9 @@ class Kernel:
             concurrency=config.concurrency,
             why_unknown=self._why_unknown,
         )
+        returned = await self.engine.recorder.rescue(self.id)
+        if returned:
+            log.warning("%d runs of a kernel that died are queued again", len(returned))
         for run in returned:  # somebody wanted them cancelled while no kernel was alive to do it
             if run.cancel_reason is not None:
                 await self.engine.recorder.cancel([run.id], run.cancel_reason)

@@ -7,14 +7,22 @@ Calls made in one turn of the loop are carried out in the order in which they we
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from kernel.model.job import Keep
+    from kernel.model.rate import RateLimit
     from kernel.model.run import Change, Claimed, NewRun, Run
     from kernel.model.schedule import ScheduleRow, Tick
+
+LOG_BYTES = 64 * 1024
+"""The most that is kept of a run's log; of a longer one the oldest lines go."""
+SUSPECT_LOSSES = 2
+"""From so many losses on a run is a suspect: claimed only as one."""
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Claim(NamedTuple):
@@ -22,6 +30,12 @@ class Claim(NamedTuple):
 
     ``jobs``: job -> room; a job that is not in it is not claimed at all. ``queues``: queue -> room; one that is not
     in it has no limit of its own. A room of 0 excludes. ``before``: only runs of a smaller urgency than this.
+
+    Counted by the store, over all kernels: ``key_limits``: job -> how many of its runs with one ``concurrency_key`` may
+    run at once; ``job_rates`` and ``queue_rates``: how many runs of a job, a queue, may begin; ``key_rates``: job -> how
+    many of its runs with one ``rate_key``. A run that such a limit holds back stays queued, and those behind it go on.
+
+    Suspects (runs with two losses or more) are claimed only when ``suspects`` is more than 0, at most so many.
     """
 
     kernel: str
@@ -30,17 +44,82 @@ class Claim(NamedTuple):
     jobs: Mapping[str, int]
     queues: Mapping[str, int]
     before: float | None = None
+    key_limits: Mapping[str, int] = _NONE
+    job_rates: Mapping[str, RateLimit] = _NONE
+    queue_rates: Mapping[str, RateLimit] = _NONE
+    key_rates: Mapping[str, RateLimit] = _NONE
+    suspects: int = 0
 
 
 class Claims(NamedTuple):
-    """``next_due``: when the earliest run that is not due yet, of whatever job, becomes so, None when there is none.
+    """``next_due``: when the earliest run that is not due yet, of whatever job, becomes so, or a rate limit that has held
+    runs back has room again; None when there is none.
 
     ``expired``: waiting runs whose ``expires`` has come; this call ended them, with the reason "expired".
+    ``cancelled``: what was cancelled because it depended on these.
     """
 
     runs: list[Claimed]
     next_due: float | None
     expired: list[Run]
+    cancelled: Sequence[Ended] = ()
+
+
+class Finishes(NamedTuple):
+    """``written``: for each change, whether it was; False for the stale, which change nothing.
+
+    ``freed``: whether runs that depended on these may begin now. ``cancelled``: which were cancelled instead.
+    """
+
+    written: list[bool]
+    freed: bool = False
+    cancelled: Sequence[Ended] = ()
+
+
+class Entry(NamedTuple):
+    """What an attempt writes down while it goes on: a step's (name, result), its progress (fraction, text), log lines.
+
+    ``log`` is whole lines, each with its end.
+    """
+
+    id: str
+    token: int
+    step: tuple[str, str] | None = None
+    progress: tuple[float, str] | None = None
+    log: str | None = None
+
+
+class RunLog(NamedTuple):
+    """What is kept of a run's log; ``is_cut`` when its oldest lines are gone."""
+
+    text: str
+    is_cut: bool
+
+
+class Edge(NamedTuple):
+    """``child`` depends on ``parent``; ``is_open`` until that has ended. ``on_failure``: cancel or run."""
+
+    child: str
+    parent: str
+    is_open: bool
+    on_failure: str
+
+
+class BreakerRow(NamedTuple):
+    """A breaker's state, shared by all kernels. ``state``: closed, open or half_open; instants are epoch seconds.
+
+    ``until``: from when a probe may begin. ``probe``: the kernel whose probe is under way. ``version`` grows by one with
+    each change.
+    """
+
+    name: str
+    version: int
+    state: str
+    opened: float | None = None
+    until: float | None = None
+    successes: int = 0
+    probe: str | None = None
+    error: str | None = None
 
 
 class Look(NamedTuple):
@@ -68,13 +147,17 @@ class Unfinished(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """What became of a wish to cancel or retry: the run's state before and after."""
+    """What became of a wish to cancel or retry: the run's state before and after.
+
+    ``held_by``: the run that holds the unique key for which this one could not be retried.
+    """
 
     id: str
     job: str
     queue: str
     before: str
     after: str
+    held_by: str | None = None
 
 
 class RunQuery(NamedTuple):
@@ -126,11 +209,13 @@ class Signals(NamedTuple):
     """Counters that grow when an operator's change was written: a kernel re-reads what grew.
 
     ``schedules``: put, removed or paused (not looked at). ``queues``: paused. ``cancels``: wanted of a running run.
+    ``breakers``: put.
     """
 
     schedules: int
     queues: int
     cancels: int
+    breakers: int = 0
 
 
 class Store(Protocol):
@@ -145,15 +230,23 @@ class Store(Protocol):
 
     # Life
 
-    async def open(self, kernel: KernelRow | None) -> list[Run]:
+    async def open(self, kernel: KernelRow | None) -> None:
         """Opens it, bringing the schema up to date. As a ``kernel`` (a client gives None) it takes the store's lock if it has one.
 
-        What a dead kernel had claimed is ``queued`` again (tokens stay as they are, the next claim's is larger); those
-        runs are returned. ConfigError (StoreLockedError) when it cannot be used; StoreError when trying again may help.
+        ConfigError (StoreLockedError) when it cannot be used; StoreError when trying again may help.
         """
 
     async def close(self) -> None:
-        """Writes what it was given, then lets go of everything. May be called twice."""
+        """Writes what it was given, then lets go of everything. May be called twice. A kernel's row goes with it."""
+
+    async def rescue(
+        self, kernel: str, decide: Callable[[KernelRow | None, Sequence[Run]], Sequence[Change]]
+    ) -> list[Run]:
+        """Takes what other kernels hold that have died: ``decide`` is called for each of them, in the same transaction.
+
+        It is given the dead kernel's row (None when that has ended in order) and its runs by id, and is pure. Its
+        changes are written as by ``finish``, the row goes. The runs, as they are afterwards.
+        """
 
     def on_change(self, callback: Callable[[], None]) -> None:
         """``callback`` is called on the loop, within 100 ms, when another process has changed the store."""
@@ -163,22 +256,43 @@ class Store(Protocol):
     # The way of a run
 
     async def enqueue(self, runs: Sequence[NewRun], room: Mapping[str, int]) -> list[str]:
-        """Inserts all or none; the id that each stands for: its own, or that of the unfinished run of its (job, unique).
+        """Inserts all or none; the id that each stands for: its own, or that of the run that has its (job, unique).
 
         A run whose id is there already is left alone. ``room``: queue -> the most waiting runs it may hold; past it
         StoreFullError names the queue and nothing is inserted.
+
+        An unfinished run has its unique key, and so has, until its ``unique_until``, the run that was last enqueued with
+        one, unless it was cancelled. With ``on_conflict`` replace or debounce such a run, while it waits, takes payload,
+        queue, priority, state, due, urgency, expires, tags and keys of the newcomer, and its recorded steps go; running
+        and ended ones stay as they are.
+
+        ``depends_on``: runs that must end first; RequestError names one that is not there (it may stand earlier in the
+        same list). A run that depends on nothing unfinished goes at once: queued when it is due, else scheduled; so it
+        does when its last parent ends, in the same transaction. When a parent fails, is cancelled or expires, a run with
+        ``on_parent_failure`` cancel is cancelled, with a reason that names the parent.
         """
 
     async def claim(self, claim: Claim) -> Claims:
         """Makes due runs ``queued``, expires what has waited too long to begin, and claims: running, token + 1, attempt + 1."""
 
-    async def finish(self, changes: Sequence[Change]) -> list[bool]:
-        """Writes each change whose (id, token) is still the running one's; False for the stale, which change nothing.
+    async def finish(self, changes: Sequence[Change]) -> Finishes:
+        """Writes each change whose (id, token) is still the running one's.
 
         A change without ``error`` keeps the last one. A final change frees the run's unique key and, with ``schedule``,
         lets the next blocked run of that schedule go; so does every other end of a run. The next is the one of the oldest
         tick, once nothing but blocked runs of the schedule is unfinished: it is queued when it is due, else scheduled.
         """
+
+    async def record(self, entries: Sequence[Entry]) -> list[bool]:
+        """Writes down what running attempts tell, in order; False for those whose (id, token) is not running any more.
+
+        A step that is recorded already stays as it is; progress is replaced; log lines are added, up to LOG_BYTES.
+        """
+
+    async def steps(self, run: str) -> dict[str, str]:
+        """The run's recorded steps: name -> result as JSON text."""
+
+    async def log(self, run: str) -> RunLog: ...
 
     async def stick(self, ids: Sequence[str]) -> None:
         """Marks running runs as stuck."""
@@ -186,7 +300,8 @@ class Store(Protocol):
     async def cancel(self, ids: Sequence[str], reason: str, now: float) -> list[Ended]:
         """Waiting runs become cancelled; running ones keep running with ``cancel_reason`` set. Unknown ids are left out.
 
-        The wish stays with a run that waits again, until it has ended or is retried by hand.
+        Behind those that were asked for stand the runs that were cancelled because they depended on them. The wish
+        stays with a run that waits again, until it has ended or is retried by hand.
         """
 
     async def cancels(self, kernel: str) -> list[tuple[str, int, str]]:
@@ -195,7 +310,8 @@ class Store(Protocol):
     async def retry(self, ids: Sequence[str], now: float) -> list[Ended]:
         """failed, cancelled and expired runs become queued, due now, with no failures, never to expire. Others stay as they are.
 
-        A run whose unique key has been taken by another one stays as it is too: ``after`` equals ``before``.
+        A run whose unique key has been taken by another one stays as it is too: ``after`` equals ``before``, and
+        ``held_by`` names that one.
         """
 
     async def release(self, kernel: str) -> list[Run]:
@@ -205,12 +321,19 @@ class Store(Protocol):
 
     async def runs(self, query: RunQuery) -> list[Run]: ...
 
+    async def edges(self, runs: Sequence[str]) -> list[Edge]:
+        """The dependencies of which one of these runs is child or parent, ended ones too; by child, then parent."""
+
+    async def rate_room_at(self, kind: str, name: str, key: str, limit: RateLimit, now: float) -> float:
+        """When the next run may begin under this limit (not before ``now``); ``kind``: job, queue or key (of job ``name``)."""
+
     async def count(self, query: RunQuery) -> dict[str, int]:
         """state -> how many runs; ``limit`` and ``before`` are not looked at."""
 
     async def prune(self, keep: Mapping[str, Keep], default: Keep, ticks_before: float, now: float, limit: int) -> int:
         """Deletes at most ``limit`` finished runs that their job's ``Keep`` no longer keeps, and at most as many old ticks.
 
+        Steps, log and dependencies go with their run; one that others wait for stays.
         Returns how many runs and ticks went: fewer than ``limit`` when nothing is left to delete.
         """
 
@@ -220,6 +343,13 @@ class Store(Protocol):
 
     async def pause_queue(self, queue: str, until: float | None) -> None:
         """Until this instant (inf: until resumed); None resumes."""
+
+    # Breakers
+
+    async def breakers(self) -> list[BreakerRow]: ...
+
+    async def put_breaker(self, row: BreakerRow) -> bool:
+        """Writes it if the version that is there (0 for none) is the one before; False when another kernel was first."""
 
     # Schedules
 

@@ -33,6 +33,7 @@ from kernel.model.events import (
     StoreTroubled,
     TickPassed,
 )
+from kernel.model.loss import after_loss
 from kernel.model.run import Change, Claimed, Failure, NewRun, Run, RunState, claimed_of
 
 if TYPE_CHECKING:
@@ -202,6 +203,10 @@ class Recorder:
 
     # Claim
 
+    async def rescue(self, kernel: str) -> list[Run]:
+        """Takes up what kernels that have died had claimed; the runs as they are now."""
+        return await self._store.rescue(kernel, lambda _dead, runs: after_loss(runs))
+
     async def claim(self, claim: Claim) -> tuple[list[Claimed], float | None]:
         """Claims runs (this is their start record) and tells which had expired; also when the next one is due."""
         claims = await self._store.claim(claim)
@@ -295,7 +300,7 @@ class Recorder:
         wait, again = 0.1, False
         while True:
             try:
-                answers = await self._store.finish(changes)
+                answers = (await self._store.finish(changes)).written
             except StoreError as error:
                 # It may have been written all the same; then the second time finds it done.
                 again = True

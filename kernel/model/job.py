@@ -7,10 +7,13 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from kernel.model.breaker import Breaker, breaker
 from kernel.model.duration import Duration, seconds
-from kernel.model.errors import ConfigError, shown
+from kernel.model.errors import ConfigError, nearest, shown
 from kernel.model.parameters import Parameters
+from kernel.model.rate import RateLimit, rate_limit
 from kernel.model.retry import Retry
+from kernel.model.unique import Unique, unique
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,22 +47,29 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """The policies of a job. None is no limit."""
+    """The policies of a job. None is no limit. ``…_by`` names a payload field: the limit holds for each of its values."""
 
     name: str | None = None
     queue: str = "default"
     priority: int = 5
     concurrency: int | None = None
+    concurrency_by: str | None = None
     retry: Retry = field(default_factory=Retry)
     timeout_seconds: float | None = 600.0
+    unique: Unique | None = None
+    rate_limit: RateLimit | None = None
+    rate_limit_by: str | None = None
+    breaker: Breaker | None = None
     max_silence_seconds: float | None = None
     expires_seconds: float | None = None
+    executor: str | None = None
     keep: Keep = field(default_factory=Keep)
     tags: tuple[str, ...] = ()
 
 
 POLICY_NAMES = (
-    "name", "queue", "priority", "concurrency", "retry", "timeout", "max_silence", "expires", "keep", "tags",
+    "name", "queue", "priority", "concurrency", "concurrency_by", "retry", "timeout", "unique", "rate_limit",
+    "rate_limit_by", "breaker", "max_silence", "expires", "executor", "keep", "tags",
 )  # fmt: skip
 
 
@@ -131,6 +141,16 @@ def _check_keep(value: object, base: Keep) -> Keep:
     raise ConfigError(f'{shown(value)}: expected Keep(completed="1d", failed="7d", count=10_000) or a table of these')
 
 
+def _check_field(value: object) -> str | None:
+    if value is None or (isinstance(value, str) and value.isidentifier()):
+        return value
+    raise ConfigError(f"{shown(value)}: expected the name of a payload field")
+
+
+def _check_executor(value: object) -> str | None:
+    return None if value is None else check_name("executor", value)
+
+
 def _limit(value: Any) -> float | None:
     return None if value is None else seconds(value)
 
@@ -140,6 +160,12 @@ _CHECKS: dict[str, Callable[[Any, Policies], tuple[str, Any]]] = {
     "queue": lambda value, _: ("queue", check_name("queue", value)),
     "priority": lambda value, _: ("priority", check_priority(value)),
     "concurrency": lambda value, _: ("concurrency", check_concurrency(value)),
+    "concurrency_by": lambda value, _: ("concurrency_by", _check_field(value)),
+    "unique": lambda value, base: ("unique", unique(value, base.unique)),
+    "rate_limit": lambda value, _: ("rate_limit", rate_limit(value)),
+    "rate_limit_by": lambda value, _: ("rate_limit_by", _check_field(value)),
+    "breaker": lambda value, base: ("breaker", breaker(value, base.breaker)),
+    "executor": lambda value, _: ("executor", _check_executor(value)),
     "retry": lambda value, base: ("retry", _check_retry(value, base.retry)),
     "timeout": lambda value, _: ("timeout_seconds", _limit(value)),
     "max_silence": lambda value, _: ("max_silence_seconds", _limit(value)),
@@ -204,15 +230,32 @@ def make_job(plugin: str, function: Callable[..., Any], override: dict[str, Any]
         )
     found = policies(declared.policies, **(override or {}))
     short = found.name or check_name("job", getattr(function, "__name__", None))
+    parameters = Parameters.of(function)
+    _check_fields(found, parameters)
     return Job(
         name=f"{plugin}.{short}",
         plugin=plugin,
         function=function,
         policies=found,
-        parameters=Parameters.of(function),
+        parameters=parameters,
         is_async=inspect.iscoroutinefunction(function),
         place=place_of(function),
     )
+
+
+def _check_fields(found: Policies, parameters: Parameters) -> None:
+    """Payload fields that policies name must be parameters; a limit by a field needs the limit itself."""
+    named = [("concurrency_by", found.concurrency_by), ("rate_limit_by", found.rate_limit_by)]
+    named += [("unique", field) for field in (found.unique.by if found.unique else ())]
+    for option, name in named:
+        if name is not None and name not in parameters.names and not parameters.is_open:
+            known = ", ".join(parameters.names) or "none at all"
+            near = nearest(name, parameters.names)
+            raise ConfigError(f"{option}: {shown(name)} is no parameter of the job; expected one of {known}.{near}")
+    if found.concurrency_by is not None and found.concurrency is None:
+        raise ConfigError("concurrency_by: expected concurrency too: how many runs of one value may run at once")
+    if found.rate_limit_by is not None and found.rate_limit is None:
+        raise ConfigError('rate_limit_by: expected rate_limit too: how many of one value may begin, as "100/1m"')
 
 
 def place_of(function: object) -> str:

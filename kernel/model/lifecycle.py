@@ -34,7 +34,7 @@ def settle(run: Claimed, outcome: Outcome, retry: Retry, now: float, spread: flo
         case Interrupted(reason):
             return _again(run, RunState.QUEUED, run.due, reason=reason)
         case NotBegun(reason):
-            return _again(run, RunState.QUEUED, run.due, reason=reason)._replace(attempt=run.attempt - 1)
+            return _again(run, RunState.QUEUED, run.due, reason=reason)._replace(attempt=run.attempt - 1, losses=None)
         case Failed():
             return _after_failure(run, outcome, retry, now, spread)
         case _:

@@ -30,6 +30,8 @@ class Parameters:
     names: tuple[str, ...]
     validate: Callable[[str], dict[str, Any]] | None
     schema: dict[str, Any]
+    is_open: bool = False
+    """Whether the function takes any other names too (``**others``)."""
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Parameters:
@@ -44,7 +46,7 @@ class Parameters:
         validate, schema = _check_by(function, payload)
         if others is not _NONE and others is not Any:
             validate = _with_others(validate, _check_by(function, dict[str, others])[0], fields.keys())  # type: ignore[valid-type] # as above
-        return cls(takes_context, tuple(fields), validate if fields or is_open else None, schema)
+        return cls(takes_context, tuple(fields), validate if fields or is_open else None, schema, is_open)
 
     def check(self, job: str, text: str) -> None:
         """PayloadError naming the first field of the JSON ``text`` that does not fit."""

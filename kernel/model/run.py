@@ -51,10 +51,25 @@ class RunExtra(NamedTuple):
     schedule: str | None = None
     tick: float | None = None
     folded: int = 0
+    concurrency_key: str | None = None
+    rate_key: str | None = None
+
+
+class Terms(NamedTuple):
+    """On what terms a run enters the store, where there are any; not kept with it.
+
+    ``unique_until``: the run's unique key is taken until then, though it has ended. ``on_conflict``: keep, replace or
+    debounce. ``on_parent_failure``: cancel or run.
+    """
+
+    unique_until: float | None = None
+    on_conflict: str = "keep"
+    depends_on: tuple[str, ...] = ()
+    on_parent_failure: str = "cancel"
 
 
 class NewRun(NamedTuple):
-    """A run as it enters the store. ``state`` is scheduled (due later), blocked or queued."""
+    """A run as it enters the store. ``state`` is scheduled (due later), blocked (depends on others) or queued."""
 
     id: str
     job: str
@@ -66,6 +81,7 @@ class NewRun(NamedTuple):
     due: float
     urgency: float
     extra: RunExtra | None = None
+    terms: Terms | None = None
 
 
 class Claimed(NamedTuple):
@@ -83,6 +99,7 @@ class Claimed(NamedTuple):
     attempt: int
     failures: int
     extra: RunExtra | None
+    losses: int = 0
 
 
 class Change(NamedTuple):
@@ -101,6 +118,8 @@ class Change(NamedTuple):
     reason: str | None = None
     notes: str | None = None
     schedule: str | None = None
+    losses: int | None = 0
+    """How often the run was lost with its kernel, from now on; None leaves it as it is."""
 
 
 class Failure(NamedTuple):
@@ -147,6 +166,9 @@ class Run(NamedTuple):
     notes_text: str | None = None
     cancel_reason: str | None = None
     stuck: bool = False
+    losses: int = 0
+    progress: float | None = None
+    progress_text: str | None = None
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -231,6 +253,9 @@ class Run(NamedTuple):
             "degraded": self.degraded,
             "notes": [] if self.notes_text is None else _json_or_text(self.notes_text),
             "stuck": self.stuck,
+            "losses": self.losses,
+            "progress": self.progress,
+            "progress_text": self.progress_text,
             "unique": self.extra.unique if self.extra else None,
             "tags": list(self.tags),
             "schedule": self.schedule,
@@ -248,7 +273,7 @@ def _json_or_text(text: str) -> Any:
 
 def as_run(new: NewRun) -> Run:
     """The run that enqueue answers with, as it stands in the store just now."""
-    return Run(*new)
+    return Run(*new[:10])
 
 
 def claimed_of(run: Run) -> Claimed:

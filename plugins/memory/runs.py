@@ -59,7 +59,7 @@ class Runs:
                 key = (run.job, run.extra.unique)
                 ids[-1] = self._unique.get(key) or unique.setdefault(key, run_id)
             if ids[-1] is run_id:
-                fresh[run_id] = run[:]
+                fresh[run_id] = run[:10]
         return ids, fresh
 
     def _check_room(self, fresh: Mapping[str, Waits], room: Mapping[str, int]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from kernel.contracts.store import KernelRow, QueueRow, Signals
+from kernel.contracts.store import Finishes, KernelRow, QueueRow, Signals
 
 from .runs import Runs
 from .schedules import Ledger, Rows
@@ -41,9 +41,15 @@ class MemoryStore:
     def is_durable(self) -> bool:
         return False
 
-    async def open(self, kernel: KernelRow | None) -> list[Run]:
+    async def open(self, kernel: KernelRow | None) -> None:
         if kernel is not None:
             self._kernels[kernel.id] = kernel
+
+    async def rescue(
+        self,
+        kernel: str,  # noqa: ARG002 - what a dead kernel had is gone with it
+        decide: Callable[[KernelRow | None, Sequence[Run]], Sequence[Change]],  # noqa: ARG002 - as above
+    ) -> list[Run]:
         return []
 
     async def close(self) -> None:
@@ -63,8 +69,8 @@ class MemoryStore:
     async def claim(self, claim: Claim) -> Claims:
         return self._runs.claim(claim)
 
-    async def finish(self, changes: Sequence[Change]) -> list[bool]:
-        return self._runs.finish(changes)
+    async def finish(self, changes: Sequence[Change]) -> Finishes:
+        return Finishes(self._runs.finish(changes))
 
     async def stick(self, ids: Sequence[str]) -> None:
         self._runs.stick(ids)

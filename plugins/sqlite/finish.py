@@ -59,7 +59,7 @@ def _write(database: Database, changes: Sequence[Change]) -> int:
 
 def _is_plain(change: Change, run: Claimed) -> bool:
     """Completed, and nothing else is different from what was claimed."""
-    _, token, state, due, urgency, attempt, failures, _, _, error, reason, notes, _ = change
+    _, token, state, due, urgency, attempt, failures, _, _, error, reason, notes, _, _ = change
     return (
         state == "completed"
         and error is reason is notes is None

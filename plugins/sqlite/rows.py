@@ -46,7 +46,7 @@ def plain_columns(runs: Iterable[NewRun]) -> list[tuple[Any, ...]]:
     """As ``enqueue.sql`` takes them; without what ``extra`` says."""
     return [
         (run_id, job, queue, priority, CODE_OF[state], enqueued, due, urgency, payload)
-        for run_id, job, queue, priority, payload, state, enqueued, due, urgency, _ in runs
+        for run_id, job, queue, priority, payload, state, enqueued, due, urgency, _, _ in runs
     ]
 
 
