@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-PARTS = ["bare-heap", "bare-priority-queue", "memory", "bare-sqlite", "sqlite", "bare-aiocron", "schedules"]
+from benchmarks.measure import median
+
+PARTS = [
+    "bare-heap", "bare-priority-queue", "memory", "memory-features", "bare-sqlite", "sqlite", "sqlite-features",
+    "bare-aiocron", "schedules",
+]  # fmt: skip
 console = Console()
 
 
@@ -52,17 +56,14 @@ def run_part(part: str, count: int) -> dict[str, Any]:
     return found
 
 
-def median(rounds: list[Any]) -> Any:
-    if isinstance(rounds[0], dict):
-        return {key: median([one[key] for one in rounds]) for key in rounds[0]}
-    return statistics.median(rounds)
-
-
 def show(figures: dict[str, Any]) -> None:
     show_queue(
         "In memory", figures.get("memory"), figures.get("bare-heap"), "bare heap", figures.get("bare-priority-queue")
     )
     show_queue("SQLite file, FULL", figures.get("sqlite"), figures.get("bare-sqlite"), "bare sqlite3", None)
+    for store in ("memory", "sqlite"):
+        if f"{store}-features" in figures:
+            show_features(f"One feature of the queue each, {store}", figures[f"{store}-features"])
     show_schedules(figures.get("schedules"), figures.get("bare-aiocron"))
 
 
@@ -93,6 +94,13 @@ def show_queue(
             f"enqueue to start, idle: p50 {ours['latency_ms_p50']:.2f} ms, p99 {ours['latency_ms_p99']:.2f} ms; "
             f"{ours['bytes_per_waiting_run']:.0f} bytes a waiting run\n"
         )
+
+
+def show_features(title: str, figures: dict[str, Any]) -> None:
+    table = Table("", "runs/s", "CPU µs a run", "of none", title=title, title_justify="left")
+    for name, row in figures.items():
+        table.add_row(name, *speeds(row, figures["noop"]["runs_per_second"]))
+    console.print(table)
 
 
 def speeds(row: dict[str, Any], bare: float | None) -> tuple[str, str, str]:

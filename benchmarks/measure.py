@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -36,6 +37,13 @@ def percentiles(name: str, seconds: list[float]) -> dict[str, float]:
         f"{name}_p50": 1000 * ordered[len(ordered) // 2],
         f"{name}_p99": 1000 * ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],
     }
+
+
+def median(rounds: list[Any]) -> Any:
+    """Of each figure of several rounds."""
+    if isinstance(rounds[0], dict):
+        return {key: median([one[key] for one in rounds]) for key in rounds[0]}
+    return statistics.median(rounds)
 
 
 def resident_bytes() -> int:

@@ -28,6 +28,7 @@ TIMED = "bench.timed"
 SLICE = 1_000
 KEPT = 10_000
 CALLERS = 50
+FEATURES = ("unique", "unique_within", "rated", "keyed", "stepping", "logging_one")
 
 
 def configuration(folder: Path, store: str, settings: str = "") -> Path:
@@ -52,11 +53,11 @@ database = "{folder / "fleet.db"}"
     return path
 
 
-async def finished(kernel: Kernel, count: int, since: int = 0) -> None:
+async def finished(kernel: Kernel, count: int, since: int = 0, job: str = JOB) -> None:
     """Waits until so many runs are recorded as ended, and none of the benchmark's is left (others' runs count too)."""
     while kernel.engine.recorder.written < since + count:
         await asyncio.sleep(0.001)
-    while any((await kernel.store.count(RunQuery(job=JOB, states=["queued", "running"]))).values()):
+    while any((await kernel.store.count(RunQuery(job=job, states=["queued", "running"]))).values()):
         await asyncio.sleep(0.001)
 
 
@@ -149,6 +150,44 @@ async def queue_part(store: str, count: int) -> dict[str, Any]:
         }
 
 
+async def features_part(store: str, count: int) -> dict[str, Any]:
+    """End to end, with one feature of the queue each; payloads are of 1,000 kinds, or all different where that matters."""
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="mainspring-bench-") as name:
+        folder = Path(name)
+        async with Kernel.from_toml(configuration(folder, store.format(folder=folder))) as kernel:
+            await end_to_end(kernel, min(count, 5_000))
+            for job in ("noop", *FEATURES):
+                figures[job] = await with_feature(kernel, f"bench.{job}", count)
+            figures["fan_in"] = await fan_in(kernel, min(count, 10_000))
+    return figures
+
+
+async def with_feature(kernel: Kernel, job: str, count: int) -> dict[str, Any]:
+    since = kernel.engine.recorder.written
+    kinds = count if "unique" in job else 1_000
+    with Lap(count) as lap:
+        for first in range(0, count, SLICE):
+            await kernel.enqueue_many(
+                [(job, {"data": f"{number % kinds:0100}"}) for number in range(first, first + SLICE)]
+            )
+        await finished(kernel, count, since, job)
+    return lap.figures()
+
+
+async def fan_in(kernel: Kernel, count: int) -> dict[str, Any]:
+    """One run that depends on all others."""
+    since = kernel.engine.recorder.written
+    with Lap(count) as lap:
+        parents: list[Any] = []
+        for _ in range(count // SLICE):
+            parents += await kernel.enqueue_many([(JOB, bare.PAYLOAD)] * SLICE)
+        last = await kernel.enqueue(JOB, bare.PAYLOAD, depends_on=[run.id for run in parents])
+        await kernel.wait(last.id)
+    await finished(kernel, count + 1, since)
+    return lap.figures()
+
+
 async def schedules_part(count: int, seconds: float) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for kind in ("idle", "busy"):
@@ -192,6 +231,10 @@ async def measure(part: str, count: int) -> dict[str, Any]:  # noqa: PLR0911 - o
             return await queue_part("memory://", count)
         case "sqlite":
             return await queue_part("sqlite:///{folder}/bench.db", count)
+        case "memory-features":
+            return await features_part("memory://", count)
+        case "sqlite-features":
+            return await features_part("sqlite:///{folder}/bench.db", count)
         case "schedules":
             return await schedules_part(count, 20.0)
         case _:

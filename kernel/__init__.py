@@ -1,7 +1,8 @@
 """Mainspring's kernel: what plugins and embedding programs import.
 
-Plugins: ``job, cron, every, after, hookimpl, Context, Retry, Keep``, the errors by which an attempt ends otherwise than
-by a result (``RetryAfter, Snooze, Cancel, GiveUp``), and the events. Programs: ``Kernel, Client, upcoming`` and ``Run``.
+Plugins: ``job, cron, every, after, hookimpl, Context, Retry, Keep, Unique, RateLimit, Breaker``, the errors by which an
+attempt ends otherwise than by a result (``RetryAfter, Snooze, Cancel, GiveUp``), ``BreakerOpen``, and the events.
+Programs: ``Kernel, Client, upcoming`` and ``Run``.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
     from kernel.flow.context import Context
     from kernel.hooks import hookimpl
     from kernel.kernel import Kernel
+    from kernel.model.breaker import Breaker
     from kernel.model.errors import (
+        BreakerOpen,
         Cancel,
         ConfigError,
+        CrashError,
         GiveUp,
         MainspringError,
         PayloadError,
@@ -30,8 +34,10 @@ if TYPE_CHECKING:
         UnknownNameError,
     )
     from kernel.model.job import Keep
+    from kernel.model.rate import RateLimit
     from kernel.model.retry import Retry
     from kernel.model.run import Run, RunState
+    from kernel.model.unique import Unique
     from kernel.upcoming import upcoming
 
 _HOMES = {
@@ -40,12 +46,15 @@ _HOMES = {
     "kernel.flow.context": ("Context",),
     "kernel.model.retry": ("Retry",),
     "kernel.model.job": ("Keep",),
+    "kernel.model.breaker": ("Breaker",),
+    "kernel.model.unique": ("Unique",),
+    "kernel.model.rate": ("RateLimit",),
     "kernel.model.run": ("Run", "RunState"),
     "kernel.kernel": ("Kernel",),
     "kernel.client": ("Client",),
     "kernel.upcoming": ("upcoming",),
     "kernel.model.errors": (
-        "RetryAfter", "Snooze", "Cancel", "GiveUp", "MainspringError", "ConfigError", "RequestError",
+        "RetryAfter", "Snooze", "Cancel", "GiveUp", "BreakerOpen", "CrashError", "MainspringError", "ConfigError", "RequestError",
         "UnknownNameError", "PayloadError", "StoreError", "StoreFullError",
     ),
 }  # fmt: skip
@@ -64,8 +73,8 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "job", "cron", "every", "after", "hookimpl", "Context", "Retry", "Keep",
-    "RetryAfter", "Snooze", "Cancel", "GiveUp",
+    "job", "cron", "every", "after", "hookimpl", "Context", "Retry", "Keep", "Unique", "RateLimit", "Breaker",
+    "RetryAfter", "Snooze", "Cancel", "GiveUp", "BreakerOpen", "CrashError",
     "events", "Run", "RunState", "Kernel", "Client", "upcoming",
     "MainspringError", "ConfigError", "RequestError", "UnknownNameError", "PayloadError", "StoreError", "StoreFullError",
 ]  # fmt: skip

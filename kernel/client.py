@@ -11,9 +11,9 @@ from kernel.flow.event_bus import EventBus
 from kernel.flow.intake import Intake
 from kernel.flow.recorder import Recorder
 from kernel.model.duration import Duration, seconds
-from kernel.model.errors import RequestError, UnknownNameError
-from kernel.model.queue import Queue
+from kernel.model.errors import ConfigError, RequestError, UnknownNameError
 from kernel.plugin_host import open_store
+from kernel.plugin_store import store_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,9 +35,14 @@ class Client:
         self._store: Store | None = None
 
     async def __aenter__(self) -> Self:
-        """Opens the store; ConfigError when it cannot be used, StoreError when trying again may help."""
+        """Opens the store; ConfigError when it cannot be used or is not there, StoreError when trying again may help."""
         self._clock = SystemClock()
         self._catalog = Catalog()
+        file = store_file(self._url)
+        if file is not None and not file.exists():
+            raise ConfigError(
+                f"no store at {file}: a kernel makes it, so start one on it by `mainspring run`, or mend the client's URL"
+            )
         store = await open_store(self._url)
         await store.open(None)
         self._store = store
@@ -60,7 +65,8 @@ class Client:
             await store.close()
 
     async def enqueue(self, job: str, payload: dict[str, Any] | None = None, **options: Any) -> Run:
-        """The accepted run; when this returns it survives a crash. Options: priority, delay, at, queue, unique, expires, tags.
+        """The accepted run; when this returns it survives a crash. Options: priority, delay, at, queue, unique, expires,
+        depends_on, on_parent_failure, tags. ``is_new`` says whether it is a new one, or ``unique`` has found one.
 
         RequestError (UnknownNameError, PayloadError) when the wish is wrong, StoreError when it was not written.
         """
@@ -85,8 +91,7 @@ class Client:
 
     async def _learn(self) -> None:
         await self.control.learn()
-        limits = await self.control.queue_limits()
-        self._catalog.set_queues(Queue(name, *limit) for name, limit in limits.items())
+        self._catalog.set_queues((await self.control.queue_limits()).values())
 
 
 async def wait_for(recorder: Recorder, run_id: str, timeout: Duration | None) -> Run:

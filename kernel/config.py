@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.config_file import parse, read_text
 from kernel.config_keys import (
+    BREAKER_KEYS,
     FIELDS,
     KERNEL_KEYS,
     PLUGIN_KEYS,
@@ -24,6 +25,7 @@ from kernel.config_keys import (
     default_run_dir,
 )
 from kernel.config_values import fill_in, trying_as_text
+from kernel.model.breaker import BreakerTable, check_breaker_name
 from kernel.model.errors import ConfigError, nearest, shown
 from kernel.model.queue import Queue
 
@@ -47,6 +49,8 @@ class KernelConfig:
     plugin_dirs: tuple[Path, ...]
     run_dir: Path
     max_block_seconds: float
+    max_payload: int
+    max_result: int
     log_format: str
 
 
@@ -66,6 +70,7 @@ class Config:
 
     kernel: KernelConfig
     queues: Mapping[str, Queue]
+    breakers: Mapping[str, BreakerTable]
     plugins: Mapping[str, PluginConfig]
     source: Source = field(compare=False, repr=False)
     problems: tuple[Problem, ...] = field(default=(), compare=False)
@@ -112,12 +117,16 @@ class _Reader:
         self._refuse_unknown((), data, TABLES)
         kernel = self._values(("kernel",), self._table((), "kernel", data), KERNEL_KEYS)
         queues = self._table((), "queues", data)
+        breakers = self._table((), "breakers", data)
         plugins = self._table((), "plugins", data)
         if kernel["run_dir"] is None:
             kernel["run_dir"] = default_run_dir(kernel["store"], self._source.folder)
         return Config(
             kernel=KernelConfig(**{FIELDS.get(key, key): value for key, value in kernel.items()}),
             queues={name: self._queue(name, queues) for name in self._names("queues", queues, check_queue_name)},
+            breakers={
+                name: self._breaker(name, breakers) for name in self._names("breakers", breakers, check_breaker_name)
+            },
             plugins={name: self._plugin(name, plugins) for name in self._plugin_names(plugins)},
             source=self._source,
             problems=tuple(self._problems),
@@ -125,6 +134,10 @@ class _Reader:
 
     def _queue(self, name: str, queues: Mapping[str, Any]) -> Queue:
         return Queue(name, **self._values(("queues", name), self._table(("queues",), name, queues), QUEUE_KEYS))
+
+    def _breaker(self, name: str, breakers: Mapping[str, Any]) -> BreakerTable:
+        values = self._values(("breakers", name), self._table(("breakers",), name, breakers), BREAKER_KEYS)
+        return {FIELDS.get(key, key): value for key, value in values.items() if value is not None}
 
     def _plugin(self, name: str, plugins: Mapping[str, Any]) -> PluginConfig:
         path: Key = ("plugins", name)

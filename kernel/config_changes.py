@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
     from kernel.config import Config, PluginConfig
 
-RESTART = ("store", "run_dir")
+RESTART = ("store", "run_dir", "max_payload", "max_result")
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Names of plugins, queues and keys of ``[kernel]``, each in order.
+    """Names of plugins, queues, breakers and keys of ``[kernel]``, each in order.
 
     ``reconfigure``: the settings changed, so the plugin is made anew. ``override``: only the operator's tables of its
     jobs and schedules changed. ``restart``: keys of ``[kernel]`` that take effect when the kernel is started again.
@@ -26,6 +26,7 @@ class Changes:
     reconfigure: tuple[str, ...] = ()
     override: tuple[str, ...] = ()
     queues: tuple[str, ...] = ()
+    breakers: tuple[str, ...] = ()
     kernel: tuple[str, ...] = ()
     restart: tuple[str, ...] = ()
 
@@ -40,6 +41,7 @@ class Changes:
             *(f"plugin {name} has new settings" for name in self.reconfigure),
             *(f"plugin {name} has other jobs or schedules set by plugins.toml" for name in self.override),
             *(f"queue {name} changed" for name in self.queues),
+            *(f"breaker {name} changed" for name in self.breakers),
             *(f"kernel.{name} changed" for name in self.kernel),
             *(f"kernel.{name} changed: restart the kernel for it to take effect" for name in self.restart),
         )
@@ -59,12 +61,14 @@ def diff(old: Config, new: Config) -> Changes:
     settings = changed(lambda table: table.settings)
     overrides = changed(lambda table: (table.jobs, table.schedules)) - settings
     queues = sorted(old.queues.keys() | new.queues.keys())
+    breakers = sorted(old.breakers.keys() | new.breakers.keys())
     return Changes(
         enable=tuple(name for name in after if name not in before),
         disable=tuple(name for name in before if name not in after),
         reconfigure=tuple(name for name in both if name in settings),
         override=tuple(name for name in both if name in overrides),
         queues=tuple(name for name in queues if old.queue(name) != new.queue(name)),
+        breakers=tuple(name for name in breakers if old.breakers.get(name) != new.breakers.get(name)),
         kernel=tuple(_key(name) for name in keys if name not in RESTART),
         restart=tuple(_key(name) for name in keys if name in RESTART),
     )

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel.config_values import Secret
+from kernel.model.breaker import MOST_IN_A_ROW, check_threshold
 from kernel.model.duration import seconds
 from kernel.model.errors import ConfigError, shown
 from kernel.model.job import NAME, check_concurrency, check_name
+from kernel.model.payload import MAX_BYTES
+from kernel.model.rate import rate_limit
 from kernel.model.zones import zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 DEFAULT_STORE = "sqlite:///var/mainspring.db"
+_FEWEST_BYTES, _MOST_BYTES = 1024, 16 * 1024 * 1024
 
 
 class KeyRule(NamedTuple):
@@ -83,6 +87,12 @@ def _check_max_waiting(value: object, _: Path) -> int:
     raise ConfigError(f"{shown(value)}: expected a whole number from 1 to 1,000,000,000")
 
 
+def _check_bytes(value: object, _: Path) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and _FEWEST_BYTES <= value <= _MOST_BYTES:
+        return value
+    raise ConfigError(f"{shown(value)}: expected a number of bytes from {_FEWEST_BYTES:,} to {_MOST_BYTES:,}")
+
+
 def _check_kernel_concurrency(value: object, _: Path) -> int:
     if value is not None and (checked := check_concurrency(value)) is not None:
         return checked
@@ -115,6 +125,17 @@ DURATION_SCHEMA = {
         {"type": "number", "minimum": 0},
     ],
 }
+RATE_SCHEMA = {
+    "description": 'How many may begin within a stretch of time: "100/1m".',
+    "type": "string",
+    "pattern": r"^ *[0-9]{1,9} */ *[^ ].*$",
+}
+BYTES_SCHEMA = {
+    "description": "How many bytes of JSON at the most.",
+    "type": "integer",
+    "minimum": _FEWEST_BYTES,
+    "maximum": _MOST_BYTES,
+}
 CONCURRENCY_SCHEMA = {"type": "integer", "minimum": 1, "maximum": 100_000}
 
 PLUGIN_TABLES = ("enabled", "jobs", "schedules")
@@ -125,7 +146,11 @@ def _text(description: str) -> dict[str, Any]:
     return {"type": "string", "description": description}
 
 
-TABLES = ("kernel", "queues", "plugins")
+def _in_a_row(description: str) -> dict[str, Any]:
+    return {"type": "integer", "minimum": 1, "maximum": MOST_IN_A_ROW, "description": f"{description} In a row."}
+
+
+TABLES = ("kernel", "queues", "breakers", "plugins")
 KERNEL_KEYS = {
     "store": KeyRule(
         _check_store, DEFAULT_STORE, _text("Where runs are kept: sqlite:///path, memory:// or postgresql://…")
@@ -136,13 +161,30 @@ KERNEL_KEYS = {
     "plugin_dirs": KeyRule(_check_paths, ["plugins"], {"type": "array", "items": _text("A folder of plugins.")}),
     "run_dir": KeyRule(_check_path, None, _text("For the control socket; else the SQLite file's folder, or var.")),
     "max_block": KeyRule(lambda value, _: seconds(value), "5m", DURATION_SCHEMA),
+    "max_payload": KeyRule(_check_bytes, MAX_BYTES, BYTES_SCHEMA),
+    "max_result": KeyRule(_check_bytes, MAX_BYTES, BYTES_SCHEMA),
     "log_format": KeyRule(_check_log_format, "auto", {"enum": ["auto", "text", "json"]}),
 }
 QUEUE_KEYS = {
     "concurrency": KeyRule(lambda value, _: check_concurrency(value), None, CONCURRENCY_SCHEMA),
     "max_waiting": KeyRule(_check_max_waiting, 1_000_000, {"type": "integer", "minimum": 1, "maximum": 1_000_000_000}),
+    "rate_limit": KeyRule(lambda value, _: rate_limit(value), None, RATE_SCHEMA),
 }
+BREAKER_KEYS = {
+    "failure_threshold": KeyRule(
+        lambda value, _: check_threshold(value), None, _in_a_row("Opens it: so many failures.")
+    ),
+    "recovery_timeout": KeyRule(lambda value, _: seconds(value), None, DURATION_SCHEMA),
+    "success_threshold": KeyRule(
+        lambda value, _: check_threshold(value), None, _in_a_row("Close it: so many successes.")
+    ),
+}
+"""What is not set is as the code says."""
 PLUGIN_KEYS = {
     "enabled": KeyRule(_check_enabled, True, {"type": "boolean", "default": True}),
 }
-FIELDS = {"shutdown_grace": "shutdown_grace_seconds", "max_block": "max_block_seconds"}
+FIELDS = {
+    "shutdown_grace": "shutdown_grace_seconds",
+    "max_block": "max_block_seconds",
+    "recovery_timeout": "recovery_seconds",
+}

@@ -5,7 +5,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kernel.config_keys import CONCURRENCY_SCHEMA, DURATION_SCHEMA, KERNEL_KEYS, PLUGIN_KEYS, QUEUE_KEYS, KeyRule
+from kernel.config_keys import (
+    BREAKER_KEYS,
+    CONCURRENCY_SCHEMA,
+    DURATION_SCHEMA,
+    KERNEL_KEYS,
+    PLUGIN_KEYS,
+    QUEUE_KEYS,
+    RATE_SCHEMA,
+    KeyRule,
+)
 from kernel.model.job import NAME
 
 if TYPE_CHECKING:
@@ -16,12 +25,42 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TEXT = {"type": "string"}
+_FIELD = {"description": "The name of a payload field.", "type": "string"}
+_UNIQUE = {
+    "description": "The key, or a table.",
+    "type": ["string", "object"],
+    "additionalProperties": False,
+    "properties": {
+        "key": _TEXT,
+        "by": {"type": ["array", "string"], "items": _TEXT},
+        "within": DURATION_SCHEMA,
+        "on_conflict": {"enum": ["keep", "replace", "debounce"]},
+    },
+}
+_BREAKER = {
+    "description": "The breaker's name, or a table.",
+    "type": ["string", "object"],
+    "additionalProperties": False,
+    "properties": {
+        "name": _TEXT,
+        "failure_threshold": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
+        "recovery_timeout": DURATION_SCHEMA,
+        "success_threshold": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
+        "when_open": {"enum": ["wait", "skip"]},
+    },
+}
 _POLICIES = {
     "queue": {"type": "string", "pattern": f"^{NAME.pattern}$"},
     "priority": {"type": "integer", "minimum": 0, "maximum": 9},
     "concurrency": CONCURRENCY_SCHEMA,
+    "concurrency_by": _FIELD,
     "retry": {"type": ["integer", "object"]},
     "timeout": DURATION_SCHEMA,
+    "unique": _UNIQUE,
+    "rate_limit": RATE_SCHEMA,
+    "rate_limit_by": _FIELD,
+    "breaker": _BREAKER,
+    "executor": {"type": "string", "pattern": f"^{NAME.pattern}$"},
     "max_silence": DURATION_SCHEMA,
     "expires": DURATION_SCHEMA,
     "keep": {"type": "object"},
@@ -66,6 +105,7 @@ def config_schema(plugins: Mapping[str, PluginParts]) -> dict[str, Any]:
         "properties": {
             "kernel": _closed(_schemas(KERNEL_KEYS)),
             "queues": {"type": "object", "additionalProperties": _closed(_schemas(QUEUE_KEYS))},
+            "breakers": {"type": "object", "additionalProperties": _closed(_schemas(BREAKER_KEYS))},
             "plugins": _closed({name: _plugin(name, parts, definitions) for name, parts in plugins.items()}),
         },
         "$defs": definitions,

@@ -10,31 +10,40 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kernel.breaker_rows import list_breakers, reset_breaker
+from kernel.bulk import FILTERS, RETRYABLE, Bulk
 from kernel.contracts.store import RunQuery
 from kernel.explain import Explainer
 from kernel.health import judge_health
-from kernel.model.announcement import announced_job, describe_job
+from kernel.model.announcement import announced_job, announced_queue, describe_job
 from kernel.model.duration import Duration, seconds
 from kernel.model.errors import ConfigError, RequestError, UnknownNameError, shown
 from kernel.model.job import check_name
+from kernel.model.payload import MAX_BYTES
 from kernel.model.run import RunState, iso
 from kernel.model.schedule import ScheduleRow, Timing, make_schedule
+from kernel.run_record import record_of
+from kernel.run_tree import RunTree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from kernel.contracts.clock import Clock
-    from kernel.contracts.store import Ended, Store
+    from kernel.contracts.store import Store
     from kernel.flow.catalog import Catalog
     from kernel.flow.engine import Engine
     from kernel.flow.intake import Intake
     from kernel.flow.recorder import Recorder
+    from kernel.model.queue import Queue
+    from kernel.model.run import Run
 
 OPERATIONS = frozenset(
     {
-        "jobs", "runs_list", "runs_show", "runs_cancel", "runs_retry", "enqueue", "wait", "queues_list", "queues_pause",
+        "jobs", "runs_list", "runs_show", "runs_tree", "runs_cancel", "runs_retry", "runs_select", "runs_cancel_many",
+        "runs_retry_many", "runs_cancel_all", "runs_retry_all", "enqueue", "wait", "queues_list", "queues_pause",
         "queues_resume", "schedules_list", "schedules_show", "schedules_pause", "schedules_resume", "schedules_trigger",
-        "schedules_add", "schedules_remove", "explain", "plugins", "kernels", "health", "reload",
+        "schedules_add", "schedules_remove", "breakers_list", "breakers_reset", "explain", "plugins", "kernels", "health",
+        "reload",
     }
 )  # fmt: skip
 MOST_RUNS = 1_000
@@ -70,8 +79,10 @@ class Control:
         self._engine = engine
         self._scheduler = engine.scheduler if engine else None
         self._watch = engine.watch if engine else None
+        self._breakers = engine.breakers if engine else None
         self._kernel = kernel
         self._explainer = Explainer(store, clock)
+        self._bulk = Bulk(store, recorder)
 
     async def call(self, operation: str, arguments: dict[str, Any]) -> Any:
         """One operation by name, as it comes over the socket; RequestError for one that does not exist or does not fit."""
@@ -85,7 +96,11 @@ class Control:
 
     async def learn(self) -> None:
         """Takes the announced jobs into the catalog: for a process that loads no plugins."""
-        self._catalog.add([announced_job(json.loads(row.info)) for row in await self._store.announced()])
+        infos = [json.loads(row.info) for row in await self._store.announced()]
+        self._catalog.add([announced_job(info) for info in infos])
+        self._catalog.max_payload = max(
+            (info.get("max_payload", MAX_BYTES) for info in infos), default=self._catalog.max_payload
+        )
 
     # Jobs
 
@@ -96,7 +111,8 @@ class Control:
                 (json.loads(row.info) for row in await self._store.announced()), key=lambda info: str(info["job"])
             )
         jobs = sorted(self._catalog.jobs.values(), key=lambda job: job.name)
-        return [describe_job(job, self._catalog.queue(job.policies.queue)) for job in jobs]
+        most = self._catalog.max_payload
+        return [describe_job(job, self._catalog.queue(job.policies.queue), most) for job in jobs]
 
     # Runs
 
@@ -111,49 +127,131 @@ class Control:
         limit: int = 50,
         before: str | None = None,
     ) -> list[dict[str, Any]]:
-        """Runs that fit the filter, newest first; ``before`` is the id of the last one of the page before."""
+        """Runs that fit the filter, newest first; ``before`` is the id of the last one of the page before.
+
+        When there are none, UnknownNameError for a job, queue or schedule that nothing bears.
+        """
         if not 1 <= limit <= MOST_RUNS:
             raise RequestError(f"limit: {shown(limit)}: expected a whole number from 1 to {MOST_RUNS:,}")
         states = None if state is None else [_state(state)]
         query = RunQuery(None, states, job, queue, schedule, tag, limit, before)
-        return [run.as_json() for run in await self._store.runs(query)]
+        found = await self._store.runs(query)
+        if not found:
+            await self._refuse_unknown(job, queue, schedule)
+        return [run.as_json() for run in found]
+
+    async def _refuse_unknown(self, job: str | None, queue: str | None, schedule: str | None) -> None:
+        if job is not None and not await self._store.runs(RunQuery(job=job, limit=1)):
+            _refuse("job", job, [info["job"] for info in await self.jobs()])
+        if queue is not None:
+            _refuse("queue", queue, await self._queue_names())
+        if schedule is not None and not await self._store.runs(RunQuery(schedule=schedule, limit=1)):
+            _refuse("schedule", schedule, [row.name for row in await self._rows()])
 
     async def runs_show(self, *, run: str) -> dict[str, Any]:
+        """All that is kept of the run, with its recorded ``steps`` and its ``log``."""
         found = await self._store.runs(RunQuery(ids=[run], limit=1))
         if not found:
             raise UnknownNameError("run", run, hint="`mainspring runs list` shows the newest.")
-        return found[0].as_json()
+        return found[0].as_json() | await record_of(self._store, run)
+
+    async def runs_tree(self, *, run: str) -> dict[str, Any]:
+        """What the run depends on and what depends on it, some levels deep, and of many runs the first few."""
+        return await RunTree(self._store).around(run)
 
     async def runs_cancel(self, *, runs: Sequence[str], reason: str = "cancelled by hand") -> list[dict[str, Any]]:
-        """Waiting runs end at once; running ones are told to, by the kernel that has them."""
-        ended = await self._recorder.cancel(await self._known(runs), reason)
+        """Waiting runs end at once; running ones are told to, by the kernel that has them.
+
+        Behind those asked for stand the first of the runs that depended on them and are cancelled too.
+        """
+        known = [run.id for run in await self._known(runs)]
+        ended = await self._recorder.cancel(known, reason)
         await self._act()
-        return [one._asdict() for one in ended]
+        return [one._asdict() for one in ended[: len(known) + MOST_RUNS]]
 
     async def runs_retry(self, *, runs: Sequence[str]) -> list[dict[str, Any]]:
-        """Failed, cancelled and expired runs are queued again, with all their attempts."""
-        ended = await self._recorder.retry(await self._known(runs))
-        for one in ended:
-            if one.after == one.before:
-                raise RequestError(await self._why_not_retried(one))
+        """Failed, cancelled and expired runs are queued again, with all their attempts.
+
+        RequestError when one of them is none of these, before anything is done; or when its unique key is another run's now.
+        """
+        known = await self._known(runs)
+        for run in known:
+            if run.state not in RETRYABLE:
+                raise RequestError(
+                    f"run {run.id} is {run.state}: expected one that has failed, was cancelled or has expired"
+                )
+        ended = await self._recorder.retry([run.id for run in known])
         await self._act()
+        held = [one for one in ended if one.held_by is not None]
+        if held:
+            others = ", and so for others of them" if len(held) > 1 else ""
+            queued = sum(one.after != one.before for one in ended)
+            raise RequestError(
+                f"run {held[0].id} has a unique key that run {held[0].held_by} of {held[0].job} holds now: "
+                f"wait for that one, or cancel it{others}{f'; {queued:,} runs are queued again' if queued else ''}"
+            )
         return [one._asdict() for one in ended]
 
-    async def _why_not_retried(self, one: Ended) -> str:
-        if one.before not in (RunState.FAILED, RunState.CANCELLED, RunState.EXPIRED):
-            return f"run {one.id} is {one.before}: expected one that has failed, was cancelled or has expired"
-        return f"run {one.id} has a unique key that an unfinished run of {one.job} holds now: wait for that one, or cancel it"
+    async def runs_select(
+        self,
+        *,
+        purpose: str,
+        state: str | None = None,
+        job: str | None = None,
+        queue: str | None = None,
+        schedule: str | None = None,
+        tag: str | None = None,
+        before: str | None = None,
+    ) -> list[dict[str, str]]:
+        """The runs to cancel (the unfinished ones) or to retry (the failed ones, or as ``state`` says), newest first.
 
-    async def _known(self, runs: Sequence[str]) -> list[str]:
-        found = {run.id for run in await self._store.runs(RunQuery(ids=list(runs), limit=len(runs)))}
-        for run in runs:
+        A page of them, id, job and state of each: those older than ``before``. ``purpose``: cancel or retry.
+        """
+        given = {"state": state, "job": job, "queue": queue, "schedule": schedule, "tag": tag}
+        found = await self._bulk.select(purpose, given, before)
+        if not found and before is None:
+            await self._refuse_unknown(job, queue, schedule)
+        return [{"id": run.id, "job": run.job, "state": str(run.state)} for run in found]
+
+    async def runs_cancel_many(self, *, runs: Sequence[str], reason: str = "cancelled by hand") -> dict[str, int]:
+        """As ``runs_cancel``, leaving out what is not there; only how many."""
+        tally = await self._bulk.cancel(runs, reason)
+        await self._act()
+        return tally
+
+    async def runs_retry_many(self, *, runs: Sequence[str]) -> dict[str, int]:
+        """As ``runs_retry``, leaving alone what cannot be retried; only how many."""
+        tally = await self._bulk.retry(runs)
+        await self._act()
+        return tally
+
+    async def runs_cancel_all(self, *, reason: str = "cancelled by hand", **given: str | None) -> dict[str, int]:
+        """Cancels all that ``runs_select`` names with this filter: state, job, queue, schedule, tag."""
+        return await self.runs_cancel_many(runs=await self._all("cancel", given), reason=reason)
+
+    async def runs_retry_all(self, **given: str | None) -> dict[str, int]:
+        """Retries all that ``runs_select`` names with this filter, each once, the oldest first."""
+        return await self.runs_retry_many(runs=(await self._all("retry", given))[::-1])
+
+    async def _all(self, purpose: str, given: dict[str, str | None]) -> list[str]:
+        for name in given.keys() - set(FILTERS):
+            raise RequestError(f"{purpose}: no filter named {shown(name)}; expected {', '.join(FILTERS)}")
+        found: list[str] = []
+        while page := await self.runs_select(purpose=purpose, before=found[-1] if found else None, **given):
+            found += [run["id"] for run in page]
+        return found
+
+    async def _known(self, runs: Sequence[str]) -> list[Run]:
+        wanted = list(dict.fromkeys(runs))
+        found = {run.id: run for run in await self._store.runs(RunQuery(ids=wanted, limit=len(wanted)))}
+        for run in wanted:
             if run not in found:
                 raise UnknownNameError("run", run, hint="`mainspring runs list` shows the newest.")
-        return list(runs)
+        return [found[run] for run in wanted]
 
     async def enqueue(self, *, job: str, payload: Any = None, options: dict[str, Any] | None = None) -> dict[str, Any]:
         run = await self._intake.enqueue(job, payload, **(options or {}))
-        return run.as_json()
+        return run.as_json() | {"is_new": run.is_new}
 
     async def wait(self, *, run: str, timeout: Duration | None = None) -> dict[str, Any]:
         """The run as soon as it has ended, or as it is when the time is over."""
@@ -167,12 +265,12 @@ class Control:
 
     async def queues_list(self) -> list[dict[str, Any]]:
         rows = {row.name: row for row in await self._store.queues()}
-        limits = await self.queue_limits()
+        limits = await self._queues()
         now = self._clock.now()
         listed = []
         for name in sorted(rows.keys() | limits.keys()):
             row = rows.get(name)
-            concurrency, max_waiting = limits.get(name, (None, None))
+            limit = limits.get(name)
             until = row.paused_until if row else None
             is_paused = until is not None and until > now
             listed.append(
@@ -183,8 +281,9 @@ class Control:
                     "retrying": row.retrying if row else 0,
                     "blocked": row.blocked if row else 0,
                     "running": row.running if row else 0,
-                    "concurrency": concurrency,
-                    "max_waiting": max_waiting,
+                    "concurrency": limit.concurrency if limit else None,
+                    "max_waiting": limit.max_waiting if limit else None,
+                    "rate_limit": str(limit.rate_limit) if limit and limit.rate_limit else None,
                     "oldest_due_at": iso(row.oldest_due) if row else None,
                     "paused": is_paused,
                     "paused_until": None if not is_paused or until == math.inf else iso(until),
@@ -192,24 +291,37 @@ class Control:
             )
         return listed
 
-    async def queue_limits(self) -> dict[str, tuple[int | None, int]]:
-        """Queue -> (concurrency, max_waiting), as this kernel has it or as it was announced."""
+    async def queue_limits(self) -> dict[str, Queue]:
+        """The queues with their limits, as this kernel has them or as they were announced."""
         if self._scheduler is not None:
-            names = {job.policies.queue for job in self._catalog.jobs.values()} | self._catalog.queues.keys()
-            queues = [self._catalog.queue(name) for name in names]
-            return {queue.name: (queue.concurrency, queue.max_waiting) for queue in queues}
-        infos = [json.loads(row.info) for row in await self._store.announced()]
-        return {info["queue"]: (info["queue_concurrency"], info["queue_max_waiting"]) for info in infos}
+            return {name: self._catalog.queue(name) for name in self._configured_queues()}
+        queues = [announced_queue(json.loads(row.info)) for row in await self._store.announced()]
+        return {queue.name: queue for queue in queues}
+
+    def _configured_queues(self) -> set[str]:
+        return {job.policies.queue for job in self._catalog.jobs.values()} | self._catalog.queues.keys()
+
+    async def _queues(self) -> dict[str, Queue]:
+        """Those of the configuration too, of which no job tells."""
+        return self._catalog.queues | await self.queue_limits()
+
+    async def _queue_names(self) -> set[str]:
+        """Those that a job, the configuration or a run has."""
+        rows = {row.name for row in await self._store.queues()}
+        return rows | (await self._queues()).keys() | self._configured_queues()
 
     async def queues_pause(self, *, queue: str, duration: Duration | None = None) -> None:
-        """Nothing of the queue begins until it is resumed, or so long."""
+        """Nothing of the queue begins until it is resumed, or so long. UnknownNameError when nothing has such a queue."""
         name = check_name("queue", queue)
         until = math.inf if duration is None else self._clock.now() + seconds(duration)
+        await self._refuse_unknown(None, name, None)
         await self._store.pause_queue(name, until)
         await self._act()
 
     async def queues_resume(self, *, queue: str) -> None:
-        await self._store.pause_queue(check_name("queue", queue), None)
+        name = check_name("queue", queue)
+        await self._refuse_unknown(None, name, None)
+        await self._store.pause_queue(name, None)
         await self._act()
 
     # Schedules
@@ -299,13 +411,23 @@ class Control:
             "looked_until": iso(row.looked_until),
         }
 
+    # Breakers
+
+    async def breakers_list(self) -> list[dict[str, Any]]:
+        return await list_breakers(self._store, self._catalog, await self.jobs(), self._breakers)
+
+    async def breakers_reset(self, *, breaker: str) -> None:
+        """Calls through it are made again at once, and its failures are counted from nothing."""
+        await reset_breaker(self._store, breaker, [one["breaker"] for one in await self.breakers_list()])
+        await self._act()
+
     # The rest
 
     async def explain(self, *, subject: str, at: str | None = None) -> dict[str, Any]:
         """Why a run has not begun or how it ended; or what became of a schedule's tick at (or last before) ``at``."""
         runs = await self._store.runs(RunQuery(ids=[subject], limit=1))
         if runs:
-            return await self._explainer.run(runs[0], await self.jobs())
+            return await self._explainer.run(runs[0], await self.jobs(), await self._queues())
         rows = {row.name: row for row in await self._rows()}
         if subject in rows:
             return await self._explainer.schedule(rows[subject], at, await self.jobs())
@@ -364,6 +486,12 @@ def new_row(name: str, job: str, payload: Any, options: dict[str, Any], *, intak
     except ConfigError as error:
         raise RequestError(f"schedule {name}: {error}") from None
     return ScheduleRow(name, schedule.as_text(), dynamic=True, anchor=schedule.first_tick(now), looked_until=now)
+
+
+def _refuse(kind: str, name: str, known: Collection[str]) -> None:
+    """Where nobody knows any name yet, none is wrong."""
+    if known and name not in known:
+        raise UnknownNameError(kind, str(name), known)
 
 
 def _state(value: str) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LONGEST_LINE = 4 * 1024 * 1024
+_LONGEST_LINE = 64 * 1024 * 1024
 _LONGEST_PATH = 100
 _KINDS: dict[str, type[MainspringError]] = {"request": RequestError, "config": ConfigError, "store": StoreError}
 

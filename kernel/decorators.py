@@ -13,8 +13,11 @@ from kernel.model.schedule import CatchUp, Kind, Overlap, make_schedule
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from kernel.model.breaker import Breaker
     from kernel.model.duration import Duration
+    from kernel.model.rate import RateLimit
     from kernel.model.retry import Retry
+    from kernel.model.unique import Unique
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,10 +42,16 @@ def job(
     queue: str = ...,
     priority: int = ...,
     concurrency: int | None = ...,
+    concurrency_by: str | None = ...,
     retry: Retry | int = ...,
     timeout: Duration | None = ...,
+    unique: Unique | str | None = ...,
+    rate_limit: RateLimit | str | None = ...,
+    rate_limit_by: str | None = ...,
+    breaker: Breaker | str | None = ...,
     max_silence: Duration | None = ...,
     expires: Duration | None = ...,
+    executor: str | None = ...,
     keep: Keep = ...,
     tags: Sequence[str] = ...,
 ) -> Callable[[F], F]: ...
@@ -51,7 +60,8 @@ def job(
 def job(function: Any = None, /, **options: Any) -> Any:
     """Makes the function a job with these policies; ConfigError names function, place and option when one is wrong.
 
-    Options: name, queue, priority, concurrency, retry, timeout, max_silence, expires, keep, tags.
+    Options: name, queue, priority, concurrency, concurrency_by, retry, timeout, unique, rate_limit, rate_limit_by,
+    breaker, max_silence, expires, executor, keep, tags.
     """
     if function is not None:
         return _declare_job(function, {})

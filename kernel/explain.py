@@ -8,17 +8,26 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from kernel.contracts.store import RunQuery
+from kernel.model.breaker import CLOSED, OPEN
 from kernel.model.duration import words
-from kernel.model.errors import RequestError, shown
+from kernel.model.errors import RequestError, printable, shown
+from kernel.model.loss import SETTLED_SECONDS, is_suspect, lost_in_words
+from kernel.model.queue import Queue
+from kernel.model.rate import rate_limit
 from kernel.model.run import Run, RunState, iso
 from kernel.model.schedule import DAY, Timing
 from kernel.model.zones import zone_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from kernel.contracts.clock import Clock
     from kernel.contracts.store import Store
     from kernel.model.schedule import ScheduleRow
 
+_MOST_RUNNING = 1_000
+_ERROR_CHARACTERS = 200
+_NAMED = 3
 Answer = dict[str, Any]
 Reason = tuple[str, str, float | None]
 
@@ -30,20 +39,29 @@ class Explainer:
         self._store = store
         self._clock = clock
 
-    async def run(self, run: Run, jobs: list[Answer]) -> Answer:
-        """``jobs`` are those announced. ``until`` is when the reason ends, None when nobody can say."""
-        reason, text, until = await self._reason(run, jobs)
+    async def run(self, run: Run, jobs: list[Answer], queues: Mapping[str, Queue]) -> Answer:
+        """``jobs`` and ``queues`` are those announced. ``until`` is when the reason ends, None when nobody can say."""
+        reason, text, until = await self._reason(run, jobs, queues.get(run.queue) or Queue(run.queue))
         return {
             "run": run.id, "job": run.job, "state": str(run.state), "reason": reason, "text": text, "until": iso(until),
         }  # fmt: skip
 
-    async def _reason(self, run: Run, jobs: list[Answer]) -> Reason:
+    async def _reason(self, run: Run, jobs: list[Answer], queue: Queue) -> Reason:
         if run.is_final:
             return _end_of(run)
         if run.state == RunState.RUNNING:
             return await self._running(run)
         now = self._clock.now()
-        return _not_due(run, now) or await self._held_back(run, jobs, now) or await self._limited(run, jobs)
+        return (
+            await self._blocked(run)
+            or _not_due(run, now)
+            or await self._held_back(run, jobs, now)
+            or await self._broken_off(run, jobs)
+            or await self._tried_alone(run, now)
+            or await self._limited(run, jobs, queue)
+            or await self._rated(run, jobs, queue, now)
+            or await self._waiting(run)
+        )
 
     async def _running(self, run: Run) -> Reason:
         alive = {row.id: row for row in await self._store.kernels()}
@@ -74,6 +92,34 @@ class Explainer:
                 return "queue paused", text, until
         return None
 
+    async def _broken_off(self, run: Run, jobs: list[Answer]) -> Reason | None:
+        """The job's circuit breaker, when it is open or lets one run begin at a time."""
+        policy = _info_of(run, jobs).get("breaker")
+        if not policy or policy["when_open"] != "wait":
+            return None
+        for row in await self._store.breakers():
+            if row.name != policy["name"] or row.state == CLOSED:
+                continue
+            who = f"the breaker {row.name} is {row.state} since {iso(row.opened)}"
+            why = f", after {printable(row.error, _ERROR_CHARACTERS)}" if row.error else ""
+            if row.state == OPEN:
+                return "breaker", f"{who}{why}; one run may begin, to try, at {iso(row.until)}", row.until
+            done = f"{row.successes:,} of {policy['success_threshold']:,} tries have succeeded"
+            return "breaker", f"{who}{why}; one run at a time begins, and {done}", None
+        return None
+
+    async def _tried_alone(self, run: Run, now: float) -> Reason | None:
+        """A run that was lost twice begins once a kernel has been up for a while and no other such run is with it."""
+        if not is_suspect(run.losses):
+            return None
+        why = f"{lost_in_words(run.losses)}; it is tried alone"
+        settled_at = min((row.started for row in await self._store.kernels()), default=now) + SETTLED_SECONDS
+        if settled_at > now:
+            return "tried alone", f"{why} at {iso(settled_at)}, when the kernel has been up for a while", settled_at
+        running = await self._store.runs(RunQuery(states=[RunState.RUNNING], limit=_MOST_RUNNING))
+        others = ", ".join(one.id for one in running if is_suspect(one.losses))
+        return ("tried alone", f"{why}, after {others}", None) if others else None
+
     async def _unknown(self, job: str) -> Reason:
         plugin = job.partition(".")[0]
         stored = await self._store.get("kernel", ["plugins"])
@@ -83,19 +129,65 @@ class Explainer:
                 return "plugin off", f"the plugin {plugin} is {state['state']}{why}", None
         return "no kernel knows the job", f"no kernel knows the job {job}: is its plugin installed and enabled?", None
 
-    async def _limited(self, run: Run, jobs: list[Answer]) -> Reason:
-        info = next(job for job in jobs if job["job"] == run.job)
-        queue_limit = info["queue_concurrency"] if info["queue"] == run.queue else None
-        for kind, name, limit in (("job", run.job, info["concurrency"]), ("queue", run.queue, queue_limit)):
+    async def _limited(self, run: Run, jobs: list[Answer], queue: Queue) -> Reason | None:
+        """The runs that have the room of a key, a job or a queue that is full."""
+        info = _info_of(run, jobs)
+        by, key = info.get("concurrency_by"), run.extra.concurrency_key if run.extra else None
+        limits = [("queue", run.queue, queue.concurrency)]
+        if by is None:
+            limits.insert(0, ("job", run.job, info["concurrency"]))
+        elif key is not None and info["concurrency"] is not None:
+            query = RunQuery(states=[RunState.RUNNING], job=run.job, limit=_MOST_RUNNING)
+            holders = [one for one in await self._store.runs(query) if one.extra and one.extra.concurrency_key == key]
+            if len(holders) >= info["concurrency"]:
+                who = f"the job {run.job} runs at most {info['concurrency']:,} at once for {by} {printable(key, 60)}"
+                return "limit", f"{who}: held by {_listed(holders)}", None
+        for kind, name, limit in limits:
             if limit is None:
                 continue
             query = RunQuery(states=[RunState.RUNNING], limit=limit, **{kind: name})
             holders = await self._store.runs(query)
             if len(holders) >= limit:
-                held = ", ".join(holder.id for holder in holders[:3]) + (", …" if len(holders) > 3 else "")
-                return "limit", f"the {kind} {name} runs at most {limit} at once: held by {held}", None
+                return "limit", f"the {kind} {name} runs at most {limit:,} at once: held by {_listed(holders)}", None
+        return None
+
+    async def _rated(self, run: Run, jobs: list[Answer], queue: Queue, now: float) -> Reason | None:
+        """The rate that has no room just now, and when it has again."""
+        info = _info_of(run, jobs)
+        by, key = info.get("rate_limit_by"), run.extra.rate_key if run.extra else None
+        of_job = rate_limit(info.get("rate_limit"))
+        rates = [("queue", run.queue, "", queue.rate_limit, f"the queue {run.queue}")]
+        if by is None:
+            rates.insert(0, ("job", run.job, "", of_job, f"the job {run.job}"))
+        elif key is not None:
+            rates.insert(0, ("key", run.job, key, of_job, f"the job {run.job}, for {by} {printable(key, 60)},"))
+        for kind, name, value, limit, who in rates:
+            if limit is None:
+                continue
+            until = await self._store.rate_room_at(kind, name, value, limit, now)
+            if until > now:
+                what = "1 run" if limit.count == 1 else f"{limit.count:,} runs"
+                text = f"{who} begins at most {what} in {words(limit.seconds)}: the next may begin at {iso(until)}"
+                return "rate limit", text, until
+        return None
+
+    async def _waiting(self, run: Run) -> Reason:
         ahead = (await self._store.count(RunQuery(states=[RunState.QUEUED], queue=run.queue))).get("queued", 0)
         return "waiting for a slot", f"due since {iso(run.due)}; {ahead:,} runs are queued in {run.queue}", None
+
+    async def _blocked(self, run: Run) -> Reason | None:
+        """What the run waits for: runs that it depends on, or earlier ones of its schedule."""
+        if run.state != RunState.BLOCKED:
+            return None
+        edges = await self._store.edges([run.id])
+        parents = [edge.parent for edge in edges if edge.child == run.id and edge.is_open]
+        if not parents:
+            return "blocked", f"waits until earlier runs of the schedule {run.schedule} have ended", None
+        first = await self._store.runs(RunQuery(ids=parents[:_NAMED], limit=_NAMED))
+        names = ", ".join(f"{one.id} of {one.job} ({one.state})" for one in sorted(first))
+        more = f", and {len(parents) - _NAMED:,} more" if len(parents) > _NAMED else ""
+        what = "a run" if len(parents) == 1 else f"{len(parents):,} runs"
+        return "blocked", f"waits for {what} that it depends on: {names}{more}", None
 
     async def schedule(self, row: ScheduleRow, at: str | None, jobs: list[Answer]) -> Answer:
         """What became of the tick at ``at`` (ISO 8601; the last one before it), or of the last tick of all."""
@@ -157,6 +249,14 @@ def _why_off(row: ScheduleRow, jobs: list[Answer]) -> str | None:
     return None
 
 
+def _info_of(run: Run, jobs: list[Answer]) -> Answer:
+    return next(job for job in jobs if job["job"] == run.job)
+
+
+def _listed(runs: Sequence[Run]) -> str:
+    return ", ".join(run.id for run in runs[:_NAMED]) + (", …" if len(runs) > _NAMED else "")
+
+
 def _end_of(run: Run) -> Reason:
     match run.state:
         case RunState.COMPLETED:
@@ -171,13 +271,13 @@ def _end_of(run: Run) -> Reason:
 
 
 def _not_due(run: Run, now: float) -> Reason | None:
-    if run.state == RunState.BLOCKED:
-        return "blocked", f"waits until earlier runs of the schedule {run.schedule} have ended", None
     if run.due <= now:
         return None
     if run.state == RunState.RETRYING:
         why = f" after {run.error.type}: {run.error.message}" if run.error else ""
         return "retry at", f"attempt {run.attempt} failed{why}; the next one begins at {iso(run.due)}", run.due
+    if is_suspect(run.losses):
+        return "tried alone", f"{lost_in_words(run.losses)}; it is tried alone at {iso(run.due)}", run.due
     return "delayed until", f"delayed until {iso(run.due)}, in {words(run.due - now)}", run.due
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 LATE_SECONDS = 5.0
 STORE_SECONDS = 5.0
 LAG_SECONDS = 1.0
+_HOUR_SECONDS = 3600.0
 
 
 async def judge_health(engine: Engine, plugins: list[dict[str, Any]], now: float) -> dict[str, Any]:
@@ -43,6 +44,8 @@ async def judge_health(engine: Engine, plugins: list[dict[str, Any]], now: float
         "loop_lag_seconds": round(lag, 4),
         "running": len(engine.pool.busy),
         "claimed": len(engine.ready),
+        "degraded_last_hour": dict(engine.recorder.degraded_within(_HOUR_SECONDS)),
+        "breakers": engine.breakers.shut(),
         "outcomes_unwritten": engine.recorder.unwritten,
         "schedules": len(engine.scheduler.entries),
         "next_look_at": iso(due),

@@ -15,8 +15,11 @@ from kernel.plugin_error import PluginError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from kernel.contracts.executor import Executor
     from kernel.contracts.store import Store
+    from kernel.model.check import Check
     from kernel.model.events import Event
+    from kernel.model.notice import Notice
 
 PROJECT = "mainspring"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -47,9 +50,21 @@ class Hooks:
     def on_events(self, events: list[Event]) -> None:
         """The same for many at once: ``events: list[A | B]``."""
 
+    @hookspec
+    def send_notice(self, notice: Notice) -> None:
+        """A message for people, after the rules of the notify plugin: pass it on."""
+
+    @hookspec
+    def check_health(self) -> list[Check] | None:
+        """What the plugin knows of the health of what it looks after; asked for often, so that it should be known already."""
+
     @hookspec(firstresult=True)
     def open_store(self, url: str) -> Store | None:
         """The store of this URL, not opened yet, or None when it is of another kind."""
+
+    @hookspec(firstresult=True)
+    def open_executor(self, name: str) -> Executor | None:
+        """What makes the attempts of jobs with this ``executor=``, not started yet; None when the name is not the plugin's."""
 
     @hookspec
     def register_commands(self, cli: Any) -> None:
@@ -57,7 +72,7 @@ class Hooks:
 
 
 NAMES = tuple(name for name in vars(Hooks) if not name.startswith("_"))
-MAY_BE_ASYNC = frozenset({"start", "stop", "on_event", "on_events"})
+MAY_BE_ASYNC = frozenset({"start", "stop", "on_event", "on_events", "send_notice", "check_health"})
 
 
 @dataclass(frozen=True, slots=True)

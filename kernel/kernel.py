@@ -33,27 +33,32 @@ from kernel.model.events import (
     PluginDisabled,
     PluginEnabled,
 )
-from kernel.model.queue import Queue
+from kernel.model.payload import encode
 from kernel.plugin_host import PluginHost, open_store
+from kernel.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from types import TracebackType
 
     from kernel.config_changes import Changes
     from kernel.contracts.clock import Clock
+    from kernel.contracts.store import Store
     from kernel.flow.event_bus import Subscription
     from kernel.model.duration import Duration
+    from kernel.model.events import Event
     from kernel.model.job import Job
+    from kernel.model.queue import Queue
     from kernel.model.run import Run
     from kernel.model.schedule import Schedule
-    from kernel.plugin_host import Listener
+    from kernel.plugin_host import Answer, Listener
 
 log = logging.getLogger(__name__)
 
 PLUGIN_STOP_SECONDS = 10.0
 
 _WATCH_SECONDS = 1.0
+_MOST_BYTES = 1024 * 1024
 
 
 class Schedules:
@@ -89,6 +94,24 @@ class Schedules:
     async def trigger(self, name: str) -> dict[str, Any]:
         """Runs its job now, with its payload, beside its ticks; the run as JSON."""
         return await self._control.schedules_trigger(schedule=name)
+
+
+class Values:
+    """JSON values by key, kept in the store for one plugin: they survive a restart, and all kernels see the same."""
+
+    def __init__(self, store: Store, plugin: str) -> None:
+        self._store = store
+        self._plugin = plugin
+
+    async def get(self, *keys: str) -> dict[str, Any]:
+        """Those that are there, of these keys or of all."""
+        found = await self._store.get(self._plugin, keys or None)
+        return {key: json.loads(text) for key, text in found.items()}
+
+    async def put(self, values: Mapping[str, Any]) -> None:
+        """Writes them; None deletes. NotJsonError for what JSON cannot carry unchanged."""
+        texts = {key: None if value is None else encode(value, limit=_MOST_BYTES) for key, value in values.items()}
+        await self._store.put(self._plugin, texts)
 
 
 class Kernel:
@@ -142,6 +165,7 @@ class Kernel:
             )
             raise ConfigError(problem) from None
         self.catalog = Catalog()
+        self.catalog.max_payload = config.max_payload
         self.host = PluginHost(mark_dir=config.run_dir / "importing", on_broken=self._plugin_broke)
         self._stack.callback(self.host.close)
         await self.host.load(self.config)
@@ -152,6 +176,7 @@ class Kernel:
         await self.store.open(row)
         self._stack.push_async_callback(self.store.close)
         self.catalog.set_queues(self._queues())
+        self.catalog.set_breakers(self.config.breakers)
         self.catalog.add(self.host.jobs())
         self.engine = Engine(
             kernel_id=self.id,
@@ -161,10 +186,10 @@ class Kernel:
             clock=self.clock,
             concurrency=config.concurrency,
             why_unknown=self._why_unknown,
+            max_result=config.max_result,
+            code_of=self.host.code_of,
         )
-        returned = await self.engine.recorder.rescue(self.id)
-        if returned:
-            log.warning("%d runs of a kernel that died are queued again", len(returned))
+        returned = await self.engine.recorder.rescue(self.id, row.boot)
         for run in returned:  # somebody wanted them cancelled while no kernel was alive to do it
             if run.cancel_reason is not None:
                 await self.engine.recorder.cancel([run.id], run.cancel_reason)
@@ -182,7 +207,12 @@ class Kernel:
         self._subscribe(self.host.listeners())
         self._stack.push_async_callback(self.host.stop, self)
         await self.host.start(self)
+        self.engine.executors.use(self.host.executors())
+        self.engine.recorder.tell_lost(returned)
         await self.engine.start(self.host.schedules(), [state.name for state in self.host.states()])
+        self.watchdog = Watchdog(self.bus, self.clock, run_of=self.engine.pool.run_of, plugin_of=self.host.plugin_of)
+        self.watchdog.start()
+        self._stack.callback(self.watchdog.stop)
         server = SocketServer(socket, self.control, self.bus)
         await server.start()
         self._stack.push_async_callback(server.stop)
@@ -198,10 +228,13 @@ class Kernel:
         True when every attempt ended by itself. Interrupted runs are queued again and lose no attempt.
         """
         self.bus.publish(KernelStopping(self.clock.now(), self.id, reason))
+        noting = asyncio.create_task(self.engine.recorder.note_stop(self.id), name="mainspring:note-stop")
         try:
             is_drained = await self.engine.stop(self.config.kernel.shutdown_grace_seconds if grace is None else grace)
             await self.host.stop(self, within=PLUGIN_STOP_SECONDS)
         finally:
+            noting.cancel()
+            await asyncio.wait({noting})
             await self._stack.aclose()
         return is_drained
 
@@ -212,10 +245,11 @@ class Kernel:
     # Work
 
     async def enqueue(self, job: str, payload: dict[str, Any] | None = None, **options: Any) -> Run:
-        """The accepted run; when this returns it survives a crash. Options: priority, delay, at, queue, unique, expires, tags.
+        """The accepted run; when this returns it survives a crash. Options: priority, delay, at, queue, unique, expires,
+        depends_on, on_parent_failure, tags.
 
-        With ``unique``, while an unfinished run of the job has the key, the answer is that run. RequestError
-        (UnknownNameError, PayloadError) when the wish is wrong, StoreError when it was not written.
+        With ``unique``, while an unfinished run of the job has the key, the answer is that run, and ``is_new`` is False.
+        RequestError (UnknownNameError, PayloadError) when the wish is wrong, StoreError when it was not written.
         """
         return await self.engine.intake.enqueue(job, payload, **options)
 
@@ -226,6 +260,23 @@ class Kernel:
     async def wait(self, run_id: str, timeout: Duration | None = None) -> Run:
         """The run once it has ended. TimeoutError when the time is over before."""
         return await wait_for(self.engine.recorder, run_id, timeout)
+
+    # For plugins
+
+    def publish(self, event: Event) -> None:
+        """Tells an event to all who listen for its kind; never waits."""
+        self.bus.publish(event)
+
+    async def ask(self, hook: str, *, within: float | None = None, **values: Any) -> list[Answer]:
+        """What the other plugins' implementations of ``hook`` say, each by itself: one that fails is an answer too.
+
+        ``within`` so many seconds, else the limit of all hooks.
+        """
+        return await self.host.ask(hook, values, within)
+
+    def values(self, plugin: str) -> Values:
+        """The plugin's own small table in the store."""
+        return Values(self.store, plugin)
 
     def plugin_states(self) -> list[dict[str, Any]]:
         """Every plugin that was found: its state (enabled, off, broken), and where and why."""
@@ -271,7 +322,7 @@ class Kernel:
 
     async def _switch_off(self, name: str, grace: float) -> None:
         await self.engine.scheduler.look(plugin=name)
-        await self.engine.drain_plugin(name, grace)
+        await self.engine.drain_plugin(name, grace, self.host.executors_of(name))
         await self.host.stop(self, [name])
         for subscription in self._subscriptions.pop(name, []):
             await self.bus.unsubscribe(subscription)
@@ -281,8 +332,10 @@ class Kernel:
         fresh = (*changes.enable, *changes.reconfigure)
         self._subscribe(listener for listener in self.host.listeners() if listener.plugin in fresh)
         await self.host.start(self, fresh)
+        self.engine.executors.use(self.host.executors())
         states = {state.name: state for state in self.host.states()}
         self.catalog.set_queues(self._queues())
+        self.catalog.set_breakers(self.config.breakers)
         for name in (*fresh, *changes.override):
             if states[name].state == "enabled":
                 self.catalog.add(states[name].jobs)
@@ -328,10 +381,10 @@ class Kernel:
         await self.store.put("kernel", {"plugins": json.dumps(self.plugin_states())})
 
     def _describe(self, job: Job) -> dict[str, Any]:
-        return describe_job(job, self.catalog.queue(job.policies.queue))
+        return describe_job(job, self.catalog.queue(job.policies.queue), self.catalog.max_payload)
 
     def _queues(self) -> list[Queue]:
-        return [Queue(name, table.concurrency, table.max_waiting) for name, table in self.config.queues.items()]
+        return list(self.config.queues.values())
 
     def _why_unknown(self, schedule: Schedule) -> str:
         """Why nothing runs for a schedule whose job is not in the catalog."""

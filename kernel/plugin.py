@@ -14,6 +14,7 @@ from kernel.hooks import Hook, hooks_of, marked, unmarked
 from kernel.model.errors import shown
 from kernel.model.job import place_of
 from kernel.plugin_error import PluginError
+from kernel.plugin_executors import stop_executors
 from kernel.plugin_finder import Found, forget, import_plugin, stamp_of
 from kernel.plugin_listeners import kinds_of
 from kernel.plugin_registrations import Declared, Overrider, Registered, declared_by, functions_in
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from kernel.config import Config, PluginConfig
     from kernel.config_source import Problem
+    from kernel.contracts.executor import Executor
     from kernel.model.events import Event
     from kernel.model.job import Job
     from kernel.model.schedule import Schedule
@@ -71,6 +73,11 @@ class Plugin:
         self.kinds: dict[Hook, tuple[type[Event], ...]] = {}
         self.declared = Declared()
         self.registered = Registered()
+        self.executors: dict[str, Executor] = {}
+        """Those that its hook has opened, by name."""
+        self.running_executors: set[str] = set()
+        self.code = ""
+        """How another process loads it; made at first use."""
         self.is_started = False
         self.stamp = 0
         self._marks = marks
@@ -185,8 +192,11 @@ class Plugin:
 
     async def stop(self, kernel: Any, within: float | None = None) -> None:
         self.is_started = False
-        for hook in self.hooks.get("stop", []):
-            await self.call(hook, {"kernel": kernel}, within)
+        try:
+            await stop_executors(self, within)
+        finally:
+            for hook in self.hooks.get("stop", []):
+                await self.call(hook, {"kernel": kernel}, within)
 
     def let_go(self) -> None:
         """Ends its thread."""

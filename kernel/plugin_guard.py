@@ -136,7 +136,7 @@ class Guard:
         seen: list[BaseException] = []
         cause: BaseException | None = error
         while cause is not None and cause not in seen:
-            if isinstance(cause, SyntaxError) and cause.filename and self._owns(cause.filename):
+            if isinstance(cause, SyntaxError) and cause.filename and self.owns(cause.filename):
                 return f"{cause.filename}:{cause.lineno or 1}"
             if place := self._place_in(_frames_of_traceback(cause.__traceback__)):
                 return place
@@ -146,10 +146,11 @@ class Guard:
 
     def _place_in(self, frames: Iterator[tuple[str, int]]) -> str:
         """The last of the ``frames``, outermost first, that is the plugin's own."""
-        own = [f"{filename}:{line}" for filename, line in frames if self._owns(filename)]
+        own = [f"{filename}:{line}" for filename, line in frames if self.owns(filename)]
         return own[-1] if own else ""
 
-    def _owns(self, filename: str) -> bool:
+    def owns(self, filename: str) -> bool:
+        """Whether the file is the plugin's own."""
         return any(Path(filename) == root or root in Path(filename).parents for root in self.roots)
 
 

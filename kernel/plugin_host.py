@@ -10,13 +10,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel.config import Config, PluginConfig, error_of
 from kernel.config_changes import Changes, diff
 from kernel.config_schema import config_schema
 from kernel.plugin import Plugin, PluginState
+from kernel.plugin_breakers import clashing_breakers
+from kernel.plugin_copy import written
 from kernel.plugin_error import PluginError
+from kernel.plugin_executors import OWN, HookError, is_opened, start_executors, unknown
 from kernel.plugin_finder import Found, Refused, find_plugins
 from kernel.plugin_guard import Guard
 from kernel.plugin_listeners import Listener
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kernel.config_source import Problem
+    from kernel.contracts.executor import Executor
     from kernel.hooks import Hook
     from kernel.model.job import Job
     from kernel.model.schedule import Schedule
@@ -54,6 +58,14 @@ class Prepared:
     @property
     def states(self) -> list[PluginState]:
         return _states(self.plugins.values(), self.refused, self.registered)
+
+
+class Answer(NamedTuple):
+    """What one plugin's hook gave back, or how it failed."""
+
+    plugin: str
+    value: Any = None
+    error: PluginError | None = None
 
 
 class PluginHost:
@@ -102,6 +114,8 @@ class PluginHost:
             if not plugins[name].is_broken:
                 registered[name], wrong = plugins[name].registered_by(table, config)
                 problems += wrong
+        problems += self._share_breakers(plugins, registered, config)
+        problems += await self._open_executors(plugins, registered, config)
         plugins = {name: plugins[name] for name in names} | plugins
         problems += unknown_store(config, finding, plugins.values())
         changes = self._changes(config, plugins, registered)
@@ -150,9 +164,32 @@ class PluginHost:
             for hook, kinds in plugin.kinds.items()
         ]
 
+    def plugin_of(self, filename: str) -> str:
+        """The plugin that the file belongs to, or an empty text."""
+        return next((plugin.name for plugin in self._plugins.values() if plugin.guard.owns(filename)), "")
+
     def hooks(self, name: str) -> list[tuple[Plugin, Hook]]:
         """The implementations of one hook, in the order of loading."""
         return [(plugin, hook) for plugin in self._plugins.values() for hook in plugin.hooks.get(name, [])]
+
+    async def ask(self, name: str, values: Mapping[str, Any], within: float | None = None) -> list[Answer]:
+        """What each implementation of this hook says to ``values``, all asked at once; in the order of loading."""
+        return list(await asyncio.gather(*(_answer(plugin, hook, values, within) for plugin, hook in self.hooks(name))))
+
+    def executors(self) -> dict[str, Executor]:
+        """Those of plugins that are started, by name."""
+        return {name: plugin.executors[name] for plugin in self._plugins.values() for name in plugin.running_executors}
+
+    def executors_of(self, name: str) -> frozenset[str]:
+        """The names of those that this plugin runs."""
+        return frozenset(self._plugins[name].running_executors) if name in self._plugins else frozenset()
+
+    def code_of(self, name: str) -> str:
+        """How another process loads the plugin, with its settings; see kernel/plugin_copy.py."""
+        plugin = self._plugins[name]
+        if not plugin.code and self._config is not None:
+            plugin.code = written(plugin.found, _table(self._config, name).settings, self._config.source)
+        return plugin.code
 
     # Running
 
@@ -168,6 +205,17 @@ class PluginHost:
             except PluginError as error:
                 plugin.break_(error.reason, error.place)
                 self._tell_broken(plugin)
+        for plugin in self._plugins.values():
+            if plugin.is_started:
+                await self._start_executors(plugin)
+
+    async def _start_executors(self, plugin: Plugin) -> None:
+        """One that is in use already may have been asked for another: by jobs that have only come now."""
+        try:
+            await start_executors(plugin)
+        except PluginError as error:
+            plugin.break_(error.reason, error.place)
+            self._tell_broken(plugin)
 
     async def stop(self, kernel: Any, names: Iterable[str] | None = None, *, within: float | None = None) -> None:
         """Stops the started ones in reverse order, all ``within`` so many seconds; failures are only reported."""
@@ -232,14 +280,63 @@ class PluginHost:
         old = self._plugins.get(plugin.name)
         return old is None or old.module is not plugin.module
 
-    def _broken_copy(self, plugin: Plugin, reason: str) -> Plugin:
+    def _share_breakers(
+        self, plugins: dict[str, Plugin], registered: Mapping[str, Registered], config: Config
+    ) -> list[Problem]:
+        """A job that means something else by a breaker than others breaks its plugin, if it is new and its code says so."""
+        problems = []
+        names = sorted(registered, key=lambda name: not self._is_kept(plugins[name]))
+        jobs = [job for name in names for job in registered[name].jobs]
+        for job, first, reason in clashing_breakers(jobs, config.breakers):
+            overridden = next((one for one in (job, first) if _is_overridden(one, "breaker", config)), None)
+            if overridden is not None:
+                path = ("plugins", overridden.plugin, "jobs", overridden.name.removeprefix(f"{overridden.plugin}."))
+                problems.append(config.source.at(path, "breaker", reason))
+            elif self._is_kept(plugins[job.plugin]):
+                problems.append(config.source.in_table(("breakers",), reason))
+            else:
+                plugins[job.plugin] = self._broken_copy(plugins[job.plugin], reason, job.place)
+        return problems
+
+    async def _open_executors(
+        self, plugins: dict[str, Plugin], registered: dict[str, Registered], config: Config
+    ) -> list[Problem]:
+        """Has those opened that jobs ask for. A job that asks for what nobody has breaks its plugin, if its code asks."""
+        problems = []
+        for name, job in [(name, job) for name, one in registered.items() for job in one.jobs]:
+            executor = job.policies.executor
+            if executor is None or executor in OWN or plugins[name].is_broken:
+                continue
+            if await self._is_opened(executor, plugins):
+                continue
+            short = job.name.removeprefix(f"{name}.")
+            text = unknown(executor, plugins.values())
+            if "executor" in _table(config, name).jobs.get(short, {}):
+                problems.append(config.source.at(("plugins", name, "jobs", short), "executor", text))
+            else:
+                plugins[name] = self._broken_copy(plugins[name], f"job {short}: executor: {text}", job.place)
+        for name in list(registered):
+            if not plugins[name].is_broken and (reason := unmet(plugins[name], plugins)):
+                plugins[name] = self._broken_copy(plugins[name], reason)
+            if plugins[name].is_broken:
+                del registered[name]
+        return problems
+
+    async def _is_opened(self, executor: str, plugins: dict[str, Plugin]) -> bool:
+        while True:
+            try:
+                return await is_opened(executor, plugins.values())
+            except HookError as error:
+                plugins[error.plugin] = self._broken_copy(plugins[error.plugin], error.reason, error.place)
+
+    def _broken_copy(self, plugin: Plugin, reason: str, place: str = "") -> Plugin:
         """The plugin broken; one in use is left as it is, for the change may yet be refused."""
         if self._is_kept(plugin):
             guard = Guard(plugin.name, plugin.guard.roots, scrub=plugin.guard.scrub)
             copy = Plugin(plugin.found, guard, self._marks)
             copy.use_module_of(plugin)
             plugin = copy
-        plugin.break_(reason)
+        plugin.break_(reason, place)
         return plugin
 
     def _changes(self, config: Config, plugins: Mapping[str, Plugin], registered: Mapping[str, Registered]) -> Changes:
@@ -283,6 +380,17 @@ class PluginHost:
             self._on_broken(plugin.name, plugin.reason, plugin.place)
         except Exception:
             log.exception("plugin %s is broken, and telling so failed", plugin.name)
+
+
+async def _answer(plugin: Plugin, hook: Hook, values: Mapping[str, Any], within: float | None) -> Answer:
+    try:
+        return Answer(plugin.name, await plugin.call(hook, dict(values), within))
+    except PluginError as error:
+        return Answer(plugin.name, error=error)
+
+
+def _is_overridden(job: Job, policy: str, config: Config) -> bool:
+    return policy in _table(config, job.plugin).jobs.get(job.name.removeprefix(f"{job.plugin}."), {})
 
 
 def _table(config: Config, name: str) -> PluginConfig:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel.config_values import plain, trying_as_text
 from kernel.model.errors import ConfigError, PayloadError, nearest, shown
-from kernel.model.job import POLICY_NAMES, Job, Policies, check_name, declaration_of, make_job, place_of, policies
+from kernel.model.job import (
+    POLICY_NAMES,
+    Job,
+    Policies,
+    check_executor,
+    check_name,
+    declaration_of,
+    make_job,
+    place_of,
+    policies,
+)
 from kernel.model.schedule import SCHEDULE_OPTIONS, Schedule, make_schedule, override
 from kernel.plugin_error import PluginError
 
@@ -124,6 +134,8 @@ class Overrider:
         for key, value in self._usable(path, self._table.jobs.get(name, {}), _POLICIES):
             try:
                 found = trying_as_text(_policy(found, key), value)
+                if key == "executor":
+                    check_executor(found.executor, is_async=job.is_async)
             except ConfigError as error:
                 self.problems.append(self._source.at(path, key, str(error).removeprefix(f"{key}: ")))
         return job if found == job.policies else replace(job, policies=found)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from kernel.config import PluginConfig, parse_config
 from kernel.model.errors import ConfigError, MainspringError, nearest
@@ -45,6 +47,11 @@ async def open_store(url: str, host: PluginHost | None = None) -> Store:
     finally:
         plugin.let_go()
     raise ConfigError(f"store: the plugin {plugin.name}, named by the URL's scheme, opens no such store")
+
+
+def store_file(url: str) -> Path | None:
+    """The file of a store that is one, as ``sqlite:///path``; None of any other."""
+    return Path(unquote(urlsplit(url).path)[1:]) if url.startswith("sqlite:") else None
 
 
 def store_plugin(url: str, points: Mapping[str, Found]) -> Found:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import faulthandler
 import gc
 import sys
+import traceback
+from typing import TYPE_CHECKING, Any
 
 from kernel.contracts.clock import SystemClock
 from kernel.contracts.service import Periodic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
 
 SWITCH_SECONDS = 0.0005
 
@@ -23,6 +30,25 @@ def tune() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+def dump_tasks() -> None:
+    """What every task is doing, to stderr: its name, and where it waits. To be called on the loop."""
+    tasks = sorted(asyncio.all_tasks(), key=lambda task: task.get_name())
+    lines = [f"{len(tasks)} tasks, each from its outermost call to what it waits for:"]
+    for task in tasks:
+        lines += [task.get_name(), *traceback.StackSummary.extract(_frames_of(task.get_coro()), limit=20).format()]
+    sys.stderr.write("\n".join(line.rstrip("\n") for line in lines) + "\n")
+    sys.stderr.flush()
+
+
+def _frames_of(awaited: Any) -> Iterator[tuple[FrameType, int]]:
+    """A task knows its outermost frame alone; the others hang on what each awaits."""
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
+        if frame is not None:
+            yield frame, frame.f_lineno
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
 
 
 class HangGuard:

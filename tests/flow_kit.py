@@ -222,5 +222,6 @@ def _through_trouble(name: str) -> Any:
 for _name in (
     "signals", "enqueue", "claim", "finish", "stick", "cancel", "cancels", "retry", "runs", "prune", "queues",
     "pause_queue", "schedules", "put_schedules", "remove_schedules", "pause_schedule", "look", "beat",
+    "record", "steps",
 ):  # fmt: skip
     setattr(TroubledStore, _name, _through_trouble(_name))

@@ -74,9 +74,9 @@ async def _examine(path: "Path") -> dict[str, Any]:
 
 async def _look_at_store(config: "Config", known: set[str]) -> tuple[list[str], list[str]]:
     """What is wrong with the store's URL, and what is worth knowing of the schedules in the store, if there is one."""
-    from kernel.cli.desk import store_file
     from kernel.model.errors import ConfigError, MainspringError
     from kernel.plugin_host import open_store
+    from kernel.plugin_store import store_file
 
     url = config.kernel.store
     file = store_file(url)

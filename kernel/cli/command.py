@@ -29,9 +29,15 @@ def example(*lines: str) -> str:
     )
 
 
-def group(app: typer.Typer, name: str, about: str) -> typer.Typer:
-    """A command that has commands of its own."""
-    made = typer.Typer(name=name, help=about, no_args_is_help=True, rich_markup_mode=None)
+def group(app: typer.Typer, name: str, about: str, *, works_alone: bool = False) -> typer.Typer:
+    """A command that has commands of its own; ``works_alone``: without one of these it does something too."""
+    made = typer.Typer(
+        name=name,
+        help=about,
+        no_args_is_help=not works_alone,
+        invoke_without_command=works_alone,
+        rich_markup_mode=None,
+    )
     app.add_typer(made)
     return made
 

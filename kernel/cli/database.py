@@ -54,10 +54,10 @@ def _ask(path: "Path", operation: str, **arguments: Any) -> Any:
     """What the store answers, which need not be open for it; None, and a message, when it does not exist yet."""
     import asyncio
 
-    from kernel.cli.desk import store_file
     from kernel.config import load_config
     from kernel.model.errors import RequestError
     from kernel.plugin_host import open_store
+    from kernel.plugin_store import store_file
 
     async def ask() -> Any:
         url = load_config(path).kernel.store

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
-from urllib.parse import unquote, urlsplit
 
 from kernel.cli.output import tell
 from kernel.cli.plugin_code import describe_state, prepare_plugins, refusal
@@ -22,9 +21,9 @@ from kernel.flow.event_bus import EventBus
 from kernel.flow.intake import Intake
 from kernel.flow.recorder import Recorder
 from kernel.model.announcement import describe_job
-from kernel.model.errors import StoreError
-from kernel.model.queue import Queue
+from kernel.model.errors import StoreError, UnknownNameError
 from kernel.plugin_host import open_store
+from kernel.plugin_store import store_file
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -96,7 +95,26 @@ class Desk:
             return found
         prepared = await prepare_plugins(self.config)
         jobs = sorted((job for state in prepared.states for job in state.jobs), key=lambda job: job.name)
-        return [describe_job(job, self.config.queue(job.policies.queue)) for job in jobs]
+        return [
+            describe_job(job, self.config.queue(job.policies.queue), self.config.kernel.max_payload) for job in jobs
+        ]
+
+    async def job(self, name: str) -> Json:
+        """One of them, with its schedules; UnknownNameError with the nearest name."""
+        jobs = {job["job"]: job for job in await self.jobs()}
+        if name not in jobs:
+            raise refusal(name, (await prepare_plugins(self.config)).states) or UnknownNameError("job", name, jobs)
+        schedules = await self._declared() if self._missing else await self.call("schedules_list")
+        return jobs[name] | {"schedules": [one for one in schedules if one["job"] == name]}
+
+    async def _declared(self) -> list[Json]:
+        """The schedules that the plugins declare: no kernel has looked at them yet."""
+        schedules = [one for state in (await prepare_plugins(self.config)).states for one in state.schedules]
+        return [
+            {"schedule": one.name, "job": one.job, "when": one.describe(), "kind": one.kind, "spec": one.spec,
+             "timezone": one.timezone, "next_at": None, "paused": one.paused}
+            for one in schedules
+        ]  # fmt: skip
 
     async def plugins(self) -> list[Json]:
         """As the running kernel has them; without one, as plugins.toml and their code say."""
@@ -107,6 +125,15 @@ class Desk:
                 return states
         return [describe_state(state) for state in (await prepare_plugins(self.config)).states]
 
+    async def breakers(self) -> list[Json]:
+        """As a running kernel has them, which counts failures; without one, as the store has them."""
+        for socket in await self.sockets():
+            with contextlib.suppress(OSError):
+                found: list[Json] = await ask_soon(socket, "breakers_list", {})
+                return found
+        listed: list[Json] = await self.call("breakers_list")
+        return listed
+
     async def sockets(self) -> list[Path]:
         """Of the kernels that are alive on this store."""
         return await self._counter.sockets()
@@ -116,15 +143,12 @@ async def _counter(config: Config, url: str) -> Counter:
     return _AtKernel(config) if config.kernel.store.startswith("memory:") else await _AtStore(config).open(url)
 
 
-def store_file(url: str) -> Path | None:
-    """The file of a store that is one."""
-    return Path(unquote(urlsplit(url).path)[1:]) if url.startswith("sqlite:") else None
-
-
 class _AtStore:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._catalog = Catalog(config.queues.values())
+        self._catalog.max_payload = config.kernel.max_payload
+        self._catalog.set_breakers(config.breakers)
 
     async def open(self, url: str) -> Self:
         self._store: Store = await open_store(url)
@@ -148,6 +172,8 @@ class _AtStore:
     async def call(self, operation: str, arguments: Json) -> Any:
         if operation in ("enqueue", "schedules_add", "schedules_trigger"):
             await self._learn(operation, arguments)
+        elif operation == "queues_pause":
+            await self._learn_queue(arguments["queue"])
         return await self._control.call(operation, arguments)
 
     async def sockets(self) -> list[Path]:
@@ -156,7 +182,7 @@ class _AtStore:
     async def _learn(self, operation: str, arguments: Json) -> None:
         """Takes the job into the catalog: as announced, else from the plugins, which no kernel may have run yet."""
         await self._control.learn()
-        limits = {name: Queue(name, *limit) for name, limit in (await self._control.queue_limits()).items()}
+        limits = await self._control.queue_limits()
         self._catalog.set_queues((limits | dict(self._config.queues)).values())
         name = arguments.get("job")
         if operation == "schedules_trigger":
@@ -168,6 +194,13 @@ class _AtStore:
         self._catalog.add(job for state in prepared.states for job in state.jobs)
         if name not in self._catalog.jobs and (error := refusal(name, prepared.states)):
             raise error
+
+    async def _learn_queue(self, name: str) -> None:
+        """Before the first kernel has run, the plugins have the queues, and so they have those of jobs just written."""
+        await self._control.learn()
+        if all(name != job.policies.queue for job in self._catalog.jobs.values()) and name not in self._catalog.queues:
+            prepared = await prepare_plugins(self._config)
+            self._catalog.add(job for state in prepared.states for job in state.jobs)
 
 
 class _AtKernel:

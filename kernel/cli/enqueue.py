@@ -2,20 +2,17 @@
 
 # ruff: noqa: PLC0415 - what is slow to import is imported where it is used, so that `--help` is quick
 
-import contextlib
 import sys
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kernel.cli.command import AsJson, Payload, at_desk, duration_of, example, payload_of
-from kernel.cli.output import as_json_text, has_colours, is_terminal, print_json, say, tell
+from kernel.cli.output import as_json_text, clean, print_json, say, tell
+from kernel.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from kernel.cli.desk import Desk
-
-_LOOK_SECONDS = 1.0
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,6 +22,7 @@ def add_to(app: typer.Typer) -> None:
             'enqueue fleet.process-car --payload \'{"car_id": "42"}\'',
             "enqueue fleet.sync_car_data --delay 10m --unique sync",
             "enqueue fleet.generate_weekly_report --wait --timeout 1m",
+            "enqueue fleet.generate_weekly_report --depends-on 0198c5b2-8d1e-7a3c-9f00-3b5e0c1d2a4f",
         ),
     )(enqueue)
 
@@ -44,6 +42,12 @@ def enqueue(
     expires: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Not begun so long after it was due, it ends as expired.")
     ] = None,
+    depends_on: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Not before this run has completed; may be given again.")
+    ] = None,
+    on_parent_failure: Annotated[
+        str | None, typer.Option(metavar="cancel|run", help="When one of those fails or is cancelled; else cancel.")
+    ] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="To filter by; may be given again.")] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Waits for its end, and prints state and result; 1 unless it completed.")
@@ -60,19 +64,22 @@ def enqueue(
     limit = None if timeout is None else seconds(duration_of(timeout) or 0.0, zero=True)
     options = {
         "priority": priority, "delay": duration_of(delay), "at": at, "unique": unique, "queue": queue,
-        "expires": duration_of(expires), "tags": tag or None,
+        "expires": duration_of(expires), "depends_on": depends_on or None, "on_parent_failure": on_parent_failure,
+        "tags": tag or None,
     }  # fmt: skip
     given = {option: value for option, value in options.items() if value is not None}
     parameters = payload_of(payload)
 
     async def work(desk: "Desk") -> dict[str, Any]:
         run = await desk.enqueue(job, parameters, given)
+        if not run["is_new"]:
+            tell(f"not a new run: {run['id']} has its unique key, and is {run['state']}")
         if not wait:
             return run
         if not as_json:
             say(run["id"])
             sys.stdout.flush()
-        return await _end_of(desk, run, limit)
+        return await _end_of(desk, run, limit) | {"is_new": run["is_new"]}
 
     run = at_desk(context, work, creates=True)
     if as_json:
@@ -90,35 +97,22 @@ async def _end_of(desk: "Desk", run: dict[str, Any], limit: float | None) -> dic
     import asyncio
 
     deadline = None if limit is None else asyncio.get_running_loop().time() + limit
-    with _waiting_line() as show:
+    with progress_bar() as bar:
         while not run["finished_at"]:
             left = None if deadline is None else deadline - asyncio.get_running_loop().time()
             if left is not None and left <= 0:
                 tell(f"run {run['id']} is {run['state']} after {limit:g} s; it goes on without this command")
                 return run
-            show(f"{run['state']}, attempt {run['attempt']}" if run["attempt"] else str(run["state"]))
-            run = await desk.call(
-                "wait", run=run["id"], timeout=_LOOK_SECONDS if left is None else min(_LOOK_SECONDS, left)
-            )
+            bar.show(run)
+            look = bar.look_seconds if left is None else min(bar.look_seconds, left)
+            run = await desk.call("wait", run=run["id"], timeout=look)
     return run
-
-
-@contextlib.contextmanager
-def _waiting_line() -> Iterator[Callable[[str], None]]:
-    """On a terminal a line that says how it stands, gone at the end."""
-    if not is_terminal(sys.stderr):
-        yield lambda _text: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True, no_color=not has_colours(sys.stderr)).status("waiting") as status:
-        yield status.update
 
 
 def _print_end(run: dict[str, Any]) -> None:
     state = "completed, degraded" if run["degraded"] else run["state"]
     error = run["error"] if run["state"] == "failed" else None
-    why = f"{error['type']}: {error['message']}" if error else run["reason"] or ""
-    say(f"{state}{': ' if why else ''}{why}" if run["state"] != "completed" else state)
+    why = f"{error['type']}: {error['message']}" if error else run["reason"] or "; ".join(run["notes"])
+    say(f"{state}{': ' if why else ''}{clean(why)}")
     if run["result"] is not None:
         say(as_json_text(run["result"], indent=2))

@@ -57,14 +57,17 @@ async def _follow(socket: "Path", *, as_json: bool) -> None:
 
     try:
         async for event in follow(socket):
-            say(as_json_text(event) if as_json else _line(event))
+            say(as_json_text(event) if as_json else "\n".join(_lines(event)))
             sys.stdout.flush()
     except ConnectionRefusedError:
         raise StoreError(f"the kernel behind {socket} does not answer") from None
     tell("the kernel has stopped")
 
 
-def _line(event: dict[str, Any]) -> str:
+def _lines(event: dict[str, Any]) -> list[str]:
+    """One, and below it one for each line that a run has logged."""
     at = datetime.fromtimestamp(event["at"]).astimezone().strftime("%H:%M:%S.%f")[:-3]
-    rest = " ".join(f"{name}={plain(value)}" for name, value in event.items() if name not in ("event", "at"))
-    return f"{at}  {event['event']:<16}  {rest}"
+    left_out = ("event", "at", "lines")
+    rest = " ".join(f"{name}={plain(value)}" for name, value in event.items() if name not in left_out)
+    below = [f"{'':<14}{plain(line['level']):<7}  {plain(line['text'])}" for line in event.get("lines", ())]
+    return [f"{at}  {event['event']:<16}  {rest}", *below]

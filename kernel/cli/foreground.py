@@ -14,10 +14,11 @@ from kernel.cli.log_lines import LogHandler, install, log_renderer, short_line
 from kernel.cli.loop_driver import drive
 from kernel.cli.output import clean, has_colours, is_terminal, moment
 from kernel.cli.run_lines import ENDS, ON_SCREEN, Screen, log_ends
+from kernel.cli.service_manager import ServiceManager
 from kernel.cli.stop_signals import StopSignals
 from kernel.kernel import Kernel
 from kernel.model.errors import ConfigError
-from kernel.process import HangGuard, tune
+from kernel.process import HangGuard, dump_tasks, tune
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +44,7 @@ class Foreground:
             on_stop=self._on_stop,
             on_hurry=self._on_hurry,
             on_reload=self._on_reload,
+            on_dump=dump_tasks,
             grace_seconds=lambda: self._kernel.config.kernel.shutdown_grace_seconds,
             force=self._force,
         )
@@ -71,6 +73,7 @@ class Foreground:
         self._is_up = False
         self._stopping = asyncio.Event()
         self._reloads: set[asyncio.Task[None]] = set()
+        self._manager = ServiceManager(lambda: self._kernel.engine.is_working)
         self._signals.listen()
         if not await self._start():
             self._say("stopped before it had started")
@@ -81,7 +84,9 @@ class Foreground:
         await guard.start()
         await self._tell_ready()
         await self._stopping.wait()
+        self._manager.stopping("attempts end")
         is_drained = await self._kernel.stop(reason="signal")
+        await self._manager.close()
         await guard.stop()
         is_drained = is_drained and self._signals.count < 2
         self._say("stopped" if is_drained else "stopped; attempts were cut short, and their runs are queued again")
@@ -131,11 +136,14 @@ class Foreground:
         task.add_done_callback(self._reloads.discard)
 
     async def _reload(self) -> None:
+        self._manager.reloading()
         try:
             changes = await self._kernel.reload()
         except ConfigError as error:
+            self._manager.reloaded("plugins.toml was changed and is not used")
             log.error("SIGHUP: plugins.toml is not used, nothing has changed:\n%s", error)  # noqa: TRY400 - the message says it all
             return
+        self._manager.reloaded(self._status())
         for change in changes or ("nothing has changed",):
             log.info("SIGHUP: plugins.toml: %s", change)
 
@@ -155,9 +163,15 @@ class Foreground:
             for line in await self._welcome(self._screen):
                 self._screen.say(line)
             kernel.bus.subscribe("run", ON_SCREEN, self._screen.tell)
+        await self._manager.ready(self._status())
         on = [state for state in kernel.plugin_states() if state["state"] == "enabled"]
         extra = {"pid": os.getpid(), "kernel": kernel.id, "store": kernel.store.url}
         log.info("ready: %d plugins, %d jobs", len(on), len(kernel.host.jobs()), extra=extra)
+
+    def _status(self) -> str:
+        states = [state["state"] for state in self._kernel.plugin_states()]
+        broken = f", {states.count('broken')} broken" if "broken" in states else ""
+        return f"{states.count('enabled')} plugins{broken}, {len(self._kernel.host.jobs())} jobs"
 
     async def _welcome(self, screen: Screen) -> list[str]:
         kernel = self._kernel

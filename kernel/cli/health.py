@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kernel.cli.command import AsJson, at_desk, example
-from kernel.cli.output import Column, print_json, print_table, tell
+from kernel.cli.output import Column, moment, print_json, print_table, tell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = [
     Column("STATE"), Column("KERNEL"), Column("RUNNING", is_number=True), Column("CLAIMED", is_number=True),
-    Column("SCHEDULES", is_number=True), Column("LOOP LAG", is_number=True), Column("PROBLEMS", is_whole=False),
+    Column("DEGRADED", is_number=True), Column("SCHEDULES", is_number=True), Column("LOOP LAG", is_number=True),
+    Column("PROBLEMS", is_whole=False),
 ]  # fmt: skip
 
 
@@ -41,6 +42,11 @@ def health(context: typer.Context, *, as_json: AsJson = False) -> None:
         for kernel in found["kernels"]:
             for problem in kernel["problems"]:
                 tell(f"kernel {kernel['kernel']}: {problem}")
+            for breaker in kernel.get("breakers", []):
+                until = f" until {moment(breaker['until'])}" if breaker["until"] else ""
+                tell(f"kernel {kernel['kernel']}: the breaker {breaker['breaker']} is {breaker['state']}{until}")
+            for job, count in kernel.get("degraded_last_hour", {}).items():
+                tell(f"kernel {kernel['kernel']}: {count} runs of {job} ended degraded in the last hour")
     if not found["healthy"]:
         raise typer.Exit(1)
 
@@ -68,9 +74,16 @@ async def _ask(socket: "Path") -> dict[str, Any]:
     return name | {"healthy": False, "problems": [problem]}
 
 
+def _degraded(kernel: dict[str, Any]) -> int | None:
+    """How many runs in the last hour; None for a kernel that has not answered."""
+    found = kernel.get("degraded_last_hour")
+    return None if found is None else sum(found.values())
+
+
 def _row(kernel: dict[str, Any]) -> list[Any]:
     lag = kernel.get("loop_lag_seconds")
     return [
         "healthy" if kernel["healthy"] else "unhealthy", kernel["kernel"], kernel.get("running"), kernel.get("claimed"),
-        kernel.get("schedules"), "-" if lag is None else f"{lag * 1000:.1f} ms", len(kernel["problems"]) or "none",
+        _degraded(kernel), kernel.get("schedules"), "-" if lag is None else f"{lag * 1000:.1f} ms",
+        len(kernel["problems"]) or "none",
     ]  # fmt: skip

@@ -12,7 +12,7 @@ Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="The queue's name.")
 _COLUMNS = [
     Column("QUEUE"), Column("STATE"), Column("QUEUED", is_number=True), Column("RUNNING", is_number=True),
     Column("RETRYING", is_number=True), Column("SCHEDULED", is_number=True), Column("BLOCKED", is_number=True),
-    Column("CONCURRENCY", is_number=True), Column("OLDEST DUE"),
+    Column("CONCURRENCY", is_number=True), Column("RATE LIMIT", is_number=True), Column("OLDEST DUE"),
 ]  # fmt: skip
 
 
@@ -38,7 +38,8 @@ def _row(queue: dict[str, Any]) -> list[Any]:
         state = f"paused until {moment(queue['paused_until'])}" if queue["paused_until"] else "paused"
     return [
         queue["queue"], state, queue["queued"], queue["running"], queue["retrying"], queue["scheduled"],
-        queue["blocked"], queue["concurrency"] or "no limit", moment(queue["oldest_due_at"]),
+        queue["blocked"], queue["concurrency"] or "no limit", queue["rate_limit"] or "no limit",
+        moment(queue["oldest_due_at"]),
     ]  # fmt: skip
 
 

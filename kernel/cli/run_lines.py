@@ -49,8 +49,8 @@ class End(NamedTuple):
 
 def end_of(event: RunEvent) -> End:  # noqa: PLR0911 - one answer for each kind of event
     match event:
-        case RunCompleted(attempt=attempt, seconds=seconds, degraded=degraded):
-            return End("degraded" if degraded else "completed", seconds, attempt)
+        case RunCompleted(attempt=attempt, seconds=seconds, degraded=degraded, notes=notes):
+            return End("degraded" if degraded else "completed", seconds, attempt, "; ".join(notes))
         case RunFailed(attempt=attempt, seconds=seconds, error=error, reason=reason):
             return End("failed", seconds, attempt, f"{error} ({reason})" if error else reason)
         case RunRetrying(attempt=attempt, seconds=seconds, error=error, due=due):

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT end the kernel step by step; SIGHUP reads plugins.toml again; SIGUSR1 prints all stacks."""
+"""SIGTERM and SIGINT end the kernel step by step; SIGHUP reads plugins.toml again; SIGUSR1 prints all stacks and tasks."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ class StopSignals:
         on_stop: Callable[[], None],
         on_hurry: Callable[[], None],
         on_reload: Callable[[], None],
+        on_dump: Callable[[], None],
         grace_seconds: Callable[[], float],
         force: Callable[[str], None],
     ) -> None:
@@ -46,29 +47,40 @@ class StopSignals:
         self._on_stop = on_stop
         self._on_hurry = on_hurry
         self._on_reload = on_reload
+        self._on_dump = on_dump
         self._grace_seconds = grace_seconds
         self._force = force
         self._loop: asyncio.AbstractEventLoop | None = None
         self._deadline, self._why = math.inf, ""
         self._is_closed = False
         self._nudged = 0
+        self._thread: threading.Thread | None = None
         self._wakes, self._waking = socket.socketpair()
         self._waking.setblocking(False)
 
     def listen(self) -> None:
         """From here on, on the running loop."""
         self._loop = asyncio.get_running_loop()
-        threading.Thread(target=self._watch, name="mainspring-signals", daemon=True).start()
+        self._thread = threading.Thread(target=self._watch, name="mainspring-signals", daemon=True)
+        self._thread.start()
         signal.set_wakeup_fd(self._waking.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGHUP, self._reload)
         signal.signal(signal.SIGURG, self._was_nudged)
-        faulthandler.register(signal.SIGUSR1, all_threads=True)
+        signal.signal(signal.SIGUSR1, self._dump)
+        # The stacks of threads are printed at once, also when the loop is blocked; then the handler of before is called.
+        faulthandler.register(signal.SIGUSR1, all_threads=True, chain=True)
 
     def close(self) -> None:
+        """Its thread ends; what signals do from here on is what they did before."""
         self._is_closed = True
         self._wake()
+        if self._thread is not None:
+            self._thread.join(_NUDGES * _NUDGE_SECONDS)
+            signal.set_wakeup_fd(-1)
+        self._waking.close()
+        self._wakes.close()
 
     def stop(self) -> None:
         """As the first SIGTERM does."""
@@ -89,6 +101,9 @@ class StopSignals:
 
     def _reload(self, _number: int, _frame: FrameType | None) -> None:
         self._tell(self._on_reload)
+
+    def _dump(self, _number: int, _frame: FrameType | None) -> None:
+        self._tell(self._on_dump)
 
     def _tell(self, callback: Callable[[], None]) -> None:
         if self._loop is not None and not self._loop.is_closed():

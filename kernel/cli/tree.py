@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from kernel.cli import (
+    breakers,
     check,
     database,
     enqueue,
@@ -27,10 +28,12 @@ ABOUT = """Runs the jobs of plugins, on timers and from a durable priority queue
 Start a kernel by `mainspring run`; the other commands work beside a running kernel and without one.
 """
 ORDER = (
-    "run", "check", "config", "plugins", "jobs", "schedules", "next", "enqueue", "runs", "queues", "explain", "events",
-    "health", "db",
+    "run", "check", "config", "plugins", "jobs", "schedules", "next", "enqueue", "runs", "queues", "breakers", "explain",
+    "events", "health", "db",
 )  # fmt: skip
-_GROUPS = (run, check, plugins, jobs, schedules, upcoming, enqueue, runs, queues, explain, events, health, database)
+_GROUPS = (
+    run, check, plugins, jobs, schedules, upcoming, enqueue, runs, queues, breakers, explain, events, health, database,
+)  # fmt: skip
 
 
 class Tree(TyperGroup):

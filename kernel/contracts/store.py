@@ -10,6 +10,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from kernel.model import loss
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 LOG_BYTES = 64 * 1024
 """The most that is kept of a run's log; of a longer one the oldest lines go."""
-SUSPECT_LOSSES = 2
+SUSPECT_LOSSES = loss.SUSPECT_LOSSES
 """From so many losses on a run is a suspect: claimed only as one."""
 _NONE: Mapping[str, Any] = MappingProxyType({})
 

@@ -9,9 +9,21 @@ claimer      4 claims what is due, most urgent first, a batch at a time
 ready_queue  5 holds what is claimed and not begun
 worker_pool  6 takes a free slot first, then pops
 runner       7 one attempt
+executors    the executors by name, and the attempts made by them
+processes    the executor "process": workers of our own
+worker_process  one of these: its start, its conversation, its end
+remote       an attempt away from the kernel, and its ``ctx``
+answer       how such an attempt ended, as text
 event_bus    9 tells listeners, each by a bounded inbox of its own
 catalog      the jobs and queues that the steps ask for
 context      what a job's function gets as ``ctx``
+breakers     the circuit breakers by name: which calls may begin, and what their ends make of it
+breaker_calls  the calls of one attempt through them
+calls        calls the functions that a job hands to ``ctx``
+steps        what is done once a run, whatever number of attempts it takes
+log_capture  keeps with the run what its job logs
+page         what one attempt has told and the store does not have yet
+notebook     gathers the pages, and writes them in batches
 threads      the bounded pool for ``def`` jobs
 watch        notices clock steps and what other processes changed
 pruner       deletes what is no longer kept

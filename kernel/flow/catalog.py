@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kernel.model.errors import RequestError, UnknownNameError, shown
+from kernel.model.payload import MAX_BYTES
 from kernel.model.queue import Queue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from kernel.model.breaker import BreakerTable
     from kernel.model.job import Job
 
 
@@ -20,6 +22,10 @@ class Catalog:
         self._jobs: dict[str, Job] = {}
         self._off: dict[str, str] = {}
         self._queues = {queue.name: queue for queue in queues}
+        self._breakers: Mapping[str, BreakerTable] = {}
+        self._by_breaker: tuple[int, dict[str, list[Job]]] = (-1, {})
+        self.max_payload = MAX_BYTES
+        """What a payload may have at the most, in bytes of JSON."""
         self.version = 0
 
     @property
@@ -64,3 +70,22 @@ class Catalog:
     def set_queues(self, queues: Iterable[Queue]) -> None:
         self._queues = {queue.name: queue for queue in queues}
         self.version += 1
+
+    def set_breakers(self, tables: Mapping[str, BreakerTable]) -> None:
+        """The operator's tables: what stands in them holds, whatever the code says."""
+        self._breakers = tables
+        self.version += 1
+
+    def breaker_table(self, name: str) -> BreakerTable:
+        return self._breakers.get(name, {})
+
+    @property
+    def jobs_by_breaker(self) -> dict[str, list[Job]]:
+        """The jobs that have a breaker as their policy; all of one breaker agree on its thresholds."""
+        if self._by_breaker[0] != self.version:
+            found: dict[str, list[Job]] = {}
+            for job in self._jobs.values():
+                if job.policies.breaker is not None:
+                    found.setdefault(job.policies.breaker.name, []).append(job)
+            self._by_breaker = (self.version, found)
+        return self._by_breaker[1]

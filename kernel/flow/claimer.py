@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from kernel.contracts.clock import sleep
 from kernel.contracts.store import Claim
+from kernel.flow.ready_queue import UNLIMITED
 from kernel.flow.recorder import Finished
+from kernel.model import loss
 from kernel.model.errors import StoreError
 from kernel.model.lifecycle import settle
 from kernel.model.outcome import Cancelled, NotBegun
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from kernel.contracts.clock import Clock, Timer
+    from kernel.flow.breakers import Breakers
     from kernel.flow.ready_queue import Limits, ReadyQueue
     from kernel.flow.recorder import Recorder
     from kernel.model.run import Claimed
@@ -48,6 +51,7 @@ class Claimer:
         *,
         ready: ReadyQueue,
         limits: Limits,
+        breakers: Breakers,
         recorder: Recorder,
         clock: Clock,
         concurrency: int,
@@ -58,6 +62,7 @@ class Claimer:
         self._kernel_id = kernel_id
         self._ready = ready
         self._limits = limits
+        self._breakers = breakers
         self._recorder = recorder
         self._clock = clock
         self._free_slots = free_slots
@@ -69,12 +74,17 @@ class Claimer:
         """The length of the ready queue below which ``hungry`` should be told."""
         self._window_filled_at = -math.inf
         self._paused: dict[str, float] = {}
+        self._limits.on_rate_room = lambda: self.new_work(-math.inf)
         self._woken = asyncio.Event()
         self._newcomer = math.inf
         self._must_claim = False
         self._may_be_more = False
         self._is_unsure = False
         """Whether a claim may have been written though the store did not say so."""
+        self._suspects: set[str] = set()
+        """Of those claimed here, whose end is not written yet: another one waits until there are none."""
+        self._may_take_suspects = False
+        self._settling: Timer | None = None
         self._timer: Timer | None = None
         self._armed_for = math.inf
         self._expected = math.inf
@@ -82,6 +92,7 @@ class Claimer:
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._loop(), name="mainspring:claimer")
+        self._settling = self._clock.call_in(loss.SETTLED_SECONDS, self._settled)
         self.wake()
 
     async def stop(self) -> None:
@@ -90,8 +101,19 @@ class Claimer:
             task, self._task = self._task, None
             self._woken.set()
             await asyncio.wait({task})
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._settling):
+            if timer is not None:
+                timer.cancel()
+
+    def _settled(self) -> None:
+        """The kernel has been up for long enough to try what may take it down."""
+        self._may_take_suspects = True
+        self.wake()
+
+    def suspect_ended(self, run_id: str) -> None:
+        """Its outcome is written: the next one may be tried."""
+        self._suspects.discard(run_id)
+        self.wake()
 
     def wake(self) -> None:
         """Something may have changed: claim, even if only to end what has expired, or what may be more urgent now."""
@@ -121,6 +143,10 @@ class Claimer:
         self._paused = paused
         self.release(lambda run: run.queue in paused, "queue paused")
         self.wake()
+
+    def _release_what_breakers_hold_back(self) -> None:
+        if held_back := self._breakers.held_back(self._ready.held):
+            self.release(lambda run: run.id in held_back, "breaker open")
 
     def release(self, which: Callable[[Claimed], bool], reason: str) -> int:
         """Gives back to the store what has not begun; how many."""
@@ -173,17 +199,29 @@ class Claimer:
 
     async def _claim(self, limit: int, before: float | None) -> None:
         self._ready.refresh_limits(self._running())
-        jobs, queues = self._limits.rooms()
+        at_once = self._free_slots() - self._ready.startable if self._limits.have_rates else UNLIMITED
+        jobs, queues = self._limits.rooms(at_once)
+        # What a rate lets begin begins at once: what is more urgent must not take its slots, so no more than these come.
+        is_cut = 0 < at_once < limit
+        limit = at_once if is_cut else limit
+        jobs = self._breakers.rooms(jobs, self._ready.held)
         now = self._clock.now()
         for queue, until in self._paused.items():
             if until > now:
                 queues[queue] = 0
         self._expected = math.inf
         self._is_unsure, was_unsure = True, self._is_unsure
-        runs, next_due = await self._recorder.claim(Claim(self._kernel_id, now, limit, jobs, queues, before))
-        self._ready.push(runs)
+        suspects = int(self._may_take_suspects and not self._suspects and not was_unsure)
+        limits = self._limits
+        claim = Claim(
+            self._kernel_id, now, limit, jobs, queues, before,
+            limits.key_limits, limits.job_rates, limits.queue_rates, limits.key_rates, suspects,
+        )  # fmt: skip
+        runs, next_due = await self._recorder.claim(claim)
+        self._take(runs)
         if was_unsure:
-            self._ready.push(await self._recorder.claimed_unseen(self._kernel_id, self._seen))
+            self._take(await self._recorder.claimed_unseen(self._kernel_id, self._seen))
+            self.wake()  # a suspect may have been left out
         self._is_unsure = False
         self._recorder.recovered("claims")
         if self._task is None:
@@ -191,18 +229,24 @@ class Claimer:
         elif len(self._ready):  # what was held before too: limits may have changed
             if self._paused:  # by somebody while the claim was under way
                 self.release(lambda run: self._paused.get(run.queue, 0.0) > now, "queue paused")
+            self._release_what_breakers_hold_back()
             self._wake_workers()
         self._arm(min(math.inf if next_due is None else next_due, self._expected), now)
-        self._see_what_is_left(runs, full=len(runs) >= limit, in_order=before is None)
+        self._see_what_is_left(runs, full=len(runs) >= limit, in_order=before is None, is_cut=is_cut)
+
+    def _take(self, runs: Sequence[Claimed]) -> None:
+        self._ready.push(runs)
+        if self._may_take_suspects:
+            self._suspects.update(run.id for run in runs if run.losses and loss.is_suspect(run.losses))
 
     def _seen(self) -> set[str]:
         return {run.id for run in (*self._ready.held(), *self._running())}
 
-    def _see_what_is_left(self, runs: Sequence[Claimed], *, full: bool, in_order: bool) -> None:
+    def _see_what_is_left(self, runs: Sequence[Claimed], *, full: bool, in_order: bool, is_cut: bool) -> None:
         if in_order:  # otherwise there may be any number of less urgent ones
             self._may_be_more = full or self._limits.have_cut_short
-            self._fit_window(full=full)
-            if full and self._ready.startable < self.is_hungry_below:
+            self._fit_window(full=full and not is_cut)
+            if full and (is_cut or self._ready.startable < self.is_hungry_below):
                 self._woken.set()
         if full and runs:
             self._make_room()

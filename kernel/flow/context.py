@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from contextvars import ContextVar
+import concurrent.futures
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from kernel.model.errors import RequestError
+from kernel.flow.breaker_calls import BreakerCalls, BreakerOfJob, given_thresholds
+from kernel.flow.calls import called, called_in_thread, check_call
+from kernel.flow.log_capture import JobLog
+from kernel.flow.steps import Steps
+from kernel.model.errors import Cancel, GiveUp, RequestError, RetryAfter, Snooze, StaleAttemptError, describe, shown
 from kernel.model.run import Claimed, Run, RunState, instant
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    import logging
+    from collections.abc import Callable, Coroutine
     from datetime import datetime
 
+    from kernel.flow.breakers import Breakers
+    from kernel.flow.notebook import Notebook
+    from kernel.flow.page import Page
+    from kernel.model.duration import Duration
     from kernel.model.job import Job
 
-current: ContextVar[Any] = ContextVar("mainspring_worker", default=None)
-"""The worker that runs the code which asks, when that is a job; its ``context`` is the attempt's."""
+MOST_NOTES = 50
+_WISHES = (Snooze, Cancel, GiveUp, RetryAfter, StaleAttemptError)
+"""How a job asks for another end of its attempt: no failure of what is optional."""
 
 
 class TickInfo(NamedTuple):
@@ -36,12 +46,26 @@ class Services(Protocol):
 
     def notify(self, level: str, text: str, context: Context, details: dict[str, Any]) -> None: ...
 
+    @property
+    def notebook(self) -> Notebook: ...
+
+    @property
+    def breakers(self) -> Breakers: ...
+
+    @property
+    def max_result(self) -> int:
+        """Of a step too; bytes of JSON."""
+
+    async def recorded_steps(self, run: str) -> dict[str, str]:
+        """Name -> result as JSON text; asked for until the store answers."""
+
 
 class Context:
     """One attempt of one run. In ``def`` jobs the same methods block until they are done."""
 
     __slots__ = (
-        "_cancelled", "_claimed", "_deadline", "_has_seen", "_job", "_log", "_loop", "_services", "_started",
+        "_breaker_calls", "_cancelled", "_claimed", "_deadline", "_ending", "_has_seen", "_job", "_log", "_loop",
+        "_page", "_services", "_started", "_steps", "_waiting", "notes",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917 - made for each attempt, and keywords take time
@@ -56,7 +80,14 @@ class Context:
         self._loop = loop
         self._cancelled: str | None = None
         self._has_seen = False
-        self._log: logging.LoggerAdapter[logging.Logger] | None = None
+        self._log: JobLog | None = None
+        self._page: Page | None = None
+        self._steps: Steps | None = None
+        self._ending: str | None = None
+        self._breaker_calls: BreakerCalls | None = None
+        self._waiting: set[concurrent.futures.Future[Any]] | None = None
+        self.notes: tuple[str, ...] = ()
+        """What the attempt has done without so far; of a completed run it is kept."""
 
     @property
     def run(self) -> Run:
@@ -107,16 +138,85 @@ class Context:
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger that names job, run and attempt."""
+        """A logger that names job, run and attempt; what it says from INFO on is kept with the run."""
         if self._log is None:
             run = self._claimed
-            extra = {"job": run.job, "run": run.id, "attempt": run.attempt}
-            self._log = logging.LoggerAdapter(logging.getLogger(f"mainspring.job.{run.job}"), extra)
+            self._log = JobLog(run.job, {"job": run.job, "run": run.id, "attempt": run.attempt}, self.page)
         return self._log
 
     def enqueue(self, job: str, payload: dict[str, Any] | None = None, **options: Any) -> Any:
         """Enqueues a run; options as of ``Kernel.enqueue``. To be awaited in ``async def`` jobs, blocks in ``def`` jobs."""
         return self._reach(self._services.enqueue(job, payload, **options))
+
+    def step(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """What ``function(*args, **kwargs)`` returns, done once a run: a later attempt gets the recorded result.
+
+        The result is JSON. When this returns it is recorded, and survives a crash. The function may be ``async def``; a
+        ``def`` is called on the loop by an ``async def`` job (what blocks: ``ctx.step(name, asyncio.to_thread, function)``),
+        and in the job's own thread by a ``def`` job. To be awaited in ``async def`` jobs, blocks in ``def`` jobs.
+        """
+        check_call("step", name, function)
+        steps = self._steps
+        if steps is None:
+            with self._services.notebook.lock:
+                steps = self._steps = self._steps or Steps(self.page, self._read_steps, self._services.max_result)
+        if self._job.is_async:
+            return steps.do(name, function, args, kwargs)
+        return steps.do_in_thread(name, function, args, kwargs, self._reach, self._loop)
+
+    def optional(
+        self, label: str, function: Callable[..., Any], /, *args: Any, fallback: Any = None, **kwargs: Any
+    ) -> Any:
+        """What ``function(*args, **kwargs)`` returns; when it raises, ``fallback``, and the run will end degraded.
+
+        The label and the error are kept in the run's notes. ``Snooze``, ``Cancel``, ``GiveUp`` and ``RetryAfter`` are
+        meant, and pass. Called where a step is; to be awaited in ``async def`` jobs, blocks in ``def`` jobs.
+        """
+        check_call("optional", label, function)
+        if self._job.is_async:
+            return self._optional(label, function, args, kwargs, fallback)
+        try:
+            return called_in_thread(function, args, kwargs, self._reach)
+        except _WISHES:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job goes on without
+            return self._do_without(label, error, fallback)
+
+    def breaker(
+        self,
+        name: str,
+        *,
+        failure_threshold: int | None = None,
+        recovery_timeout: Duration | None = None,
+        success_threshold: int | None = None,
+    ) -> BreakerOfJob:
+        """The circuit breaker of this name, shared by all jobs of all kernels: ``await ctx.breaker(name).call(function, *args)``.
+
+        Opens at the ``failure_threshold``-th failure in a row (5), lets one call at a time through from
+        ``recovery_timeout`` on (60 s), closes after ``success_threshold`` successes (3). What is not given is as others
+        have it who use the name; a call with other thresholds than theirs is an error. Inside an attempt that the same
+        breaker has let through, for it is the job's policy, a call is part of the attempt and not counted by itself.
+        """
+        given = given_thresholds(name, failure_threshold, recovery_timeout, success_threshold)
+        place = ""
+        if given:
+            caller = sys._getframe(1)  # noqa: SLF001 - with inspect the frame would refer to itself, call after call
+            place = f" ({caller.f_code.co_filename}:{caller.f_lineno})"
+        return BreakerOfJob(
+            name,
+            given,
+            place=f"ctx.breaker of {self._claimed.job}{place}",
+            calls=self.breaker_calls,
+            loop=self._loop,
+            reach=None if self._job.is_async else self._reach,
+        )
+
+    def progress(self, fraction: float, text: str = "") -> Any:
+        """How far the run is, from 0 to 1, and with what; shown while it runs. To be awaited in ``async def`` jobs."""
+        if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
+            raise RequestError(f"ctx.progress: {shown(fraction)}: expected a number from 0 to 1")
+        self.tell_progress(fraction, text)
+        return _nothing() if self._job.is_async else None
 
     def notify_info(self, text: str, **context: Any) -> None:
         """Tells people that something worth knowing went well; ``context`` is operation, counts, duration and so on."""
@@ -127,26 +227,109 @@ class Context:
         text = error if isinstance(error, str) else describe(error)
         self._services.notify("error", text, self, context)
 
-    def tell_cancelled(self, reason: str) -> None:
-        """The kernel's word to the attempt."""
+    # The kernel's part
+
+    def tell_cancelled(self, reason: str, kind: str = "cancel") -> None:
+        """The attempt is to end. A ``def`` job that waits for the loop is no longer kept waiting."""
         self._cancelled = reason
+        self._ending = kind
+        if self._breaker_calls is not None:
+            self._breaker_calls.ending = kind
+        if self._waiting is not None:
+            with self._services.notebook.lock:
+                waiting = list(self._waiting)
+            for future in waiting:
+                future.cancel()
+
+    def tell_progress(self, fraction: float, text: str) -> None:
+        """Any thread; ``fraction`` is checked."""
+        self.page.report(float(fraction), str(text))
+
+    @property
+    def services(self) -> Services:
+        return self._services
+
+    @property
+    def page(self) -> Page:
+        """Where the attempt's log, progress and steps are noted down; made at first use."""
+        if self._page is None:
+            notebook = self._services.notebook
+            with notebook.lock:
+                self._page = self._page or notebook.open(self._claimed)
+        return self._page
+
+    @property
+    def breaker_calls(self) -> BreakerCalls:
+        """The attempt's calls through breakers; made at first use."""
+        if self._breaker_calls is None:
+            with self._services.notebook.lock:
+                self._breaker_calls = self._breaker_calls or BreakerCalls(self._services.breakers, self._ending)
+        return self._breaker_calls
+
+    @property
+    def calls_made(self) -> BreakerCalls | None:
+        """The same, if there are any."""
+        return self._breaker_calls
+
+    @property
+    def told(self) -> Page | None:
+        """The page, if there is one."""
+        return self._page
+
+    async def _optional(
+        self, label: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], fallback: Any
+    ) -> Any:
+        try:
+            return await called(function, args, kwargs)
+        except _WISHES:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job goes on without
+            return self._do_without(label, error, fallback)
+
+    def _do_without(self, label: str, error: Exception, fallback: Any) -> Any:
+        note = f"{label}: {describe(error)}"
+        if len(self.notes) < MOST_NOTES:
+            self.notes = (*self.notes, note if len(self.notes) < MOST_NOTES - 1 else "and more, which the log has")
+        self.log.warning("done without %s", note, exc_info=error)
+        return fallback
+
+    async def _read_steps(self) -> dict[str, str]:
+        return await self._services.recorded_steps(self._claimed.id)
 
     def _reach(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         if self._job.is_async:
             return coroutine
+        if _is_on_a_loop():
+            coroutine.close()
+            raise RequestError(f"{self._job.name}: ctx was used on an event loop by a job that runs in a thread")
+        return self._wait_for(coroutine)
+
+    def _wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """In a thread: what the loop makes of it. CancelledError when the attempt is told to end meanwhile."""
+        before = self._cancelled  # what is asked for after the word to end, the job needs to end
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        with self._services.notebook.lock:
+            self._waiting = self._waiting or set()
+            self._waiting.add(future)
+        if self._cancelled is not before:
+            future.cancel()
         try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-        coroutine.close()
-        raise RequestError(f"{self._job.name}: ctx was used on an event loop by a job that runs in a thread")
+            return future.result()
+        except concurrent.futures.CancelledError:
+            # The other one: an Exception, which a job might take for a failure of what it called.
+            self._has_seen = self._cancelled is not None
+            raise asyncio.CancelledError(self._cancelled) from None
+        finally:
+            with self._services.notebook.lock:
+                self._waiting.discard(future)
 
 
-def describe(error: BaseException) -> str:
-    """``Type: message`` in one line, whatever the error's ``__str__`` does."""
+def _is_on_a_loop() -> bool:
     try:
-        text = str(error)
-    except BaseException:  # noqa: BLE001 - a hostile __str__ must not hide the error, nor end the process
-        text = "(its message cannot be read)"
-    first = text.splitlines()[0] if text else ""
-    return f"{type(error).__name__}: {first[:500]}" if first else type(error).__name__
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _nothing() -> None: ...

@@ -7,8 +7,13 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from kernel.contracts.clock import sleep
+from kernel.flow.breakers import Breakers
 from kernel.flow.claimer import Claimer
+from kernel.flow.executors import Executors
 from kernel.flow.intake import Intake
+from kernel.flow.log_capture import LogCapture
+from kernel.flow.notebook import Notebook
+from kernel.flow.processes import ProcessPool
 from kernel.flow.pruner import Pruner
 from kernel.flow.ready_queue import Limits, ReadyQueue
 from kernel.flow.recorder import Recorder
@@ -17,30 +22,38 @@ from kernel.flow.scheduler import Scheduler
 from kernel.flow.threads import ThreadPool
 from kernel.flow.watch import Watch
 from kernel.flow.worker_pool import Asked, WorkerPool
-from kernel.model.errors import StoreError
+from kernel.model.errors import RequestError, StoreError
 from kernel.model.events import Notified
+from kernel.model.payload import MAX_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 
     from kernel.contracts.clock import Clock
     from kernel.contracts.store import Store
     from kernel.flow.catalog import Catalog
     from kernel.flow.context import Context
     from kernel.flow.event_bus import EventBus
-    from kernel.model.run import Run
+    from kernel.model.run import Claimed, Run
     from kernel.model.schedule import Schedule
 
 log = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 2.0
+KILL_SECONDS = 0.5
+"""The end of these seconds, in which what has not heeded its cancellation is killed, where it can be."""
 HURRIED_SECONDS = 1.2
 """After a second signal: the rest of the two seconds is for writing outcomes and closing."""
 WRITE_SECONDS = 10.0
+_STALL_SECONDS = 10.0
+
+
+def _no_code(plugin: str) -> str:
+    raise RequestError(f"the jobs of {plugin} run in this process only: how another one loads them is not known")
 
 
 class Engine:
-    """The flow of runs over one open store."""
+    """The flow of runs over one open store. ``code_of``: how another process loads a plugin (kernel/plugin_copy.py)."""
 
     def __init__(
         self,
@@ -52,19 +65,27 @@ class Engine:
         clock: Clock,
         concurrency: int,
         why_unknown: Callable[[Schedule], str],
+        max_result: int = MAX_BYTES,
+        code_of: Callable[[str], str] | None = None,
     ) -> None:
         self.store = store
         self.catalog = catalog
         self.bus = bus
         self._clock = clock
         self.recorder = Recorder(store, bus, clock)
+        self.notebook = Notebook(self.recorder, clock)
+        self.breakers = Breakers(kernel_id, store=store, catalog=catalog, recorder=self.recorder, bus=bus, clock=clock)
+        self.max_result = max_result
+        self._log_capture = LogCapture(lambda context: context.services is self)
         self.intake = Intake(catalog, self.recorder, store, clock)
         self.limits = Limits(catalog)
         self.ready = ReadyQueue(self.limits)
         self._threads = ThreadPool()
+        self.processes = ProcessPool(max_result)
+        self.executors = Executors(self.processes, code_of or _no_code, max_result)
         self.pool = WorkerPool(
             ready=self.ready,
-            runner=Runner(self._threads),
+            runner=Runner(self._threads, self.executors, max_result),
             recorder=self.recorder,
             catalog=catalog,
             clock=clock,
@@ -75,6 +96,7 @@ class Engine:
             kernel_id,
             ready=self.ready,
             limits=self.limits,
+            breakers=self.breakers,
             recorder=self.recorder,
             clock=clock,
             concurrency=concurrency,
@@ -95,6 +117,7 @@ class Engine:
             kernel_id,
             store=store,
             scheduler=self.scheduler,
+            breakers=self.breakers,
             claimer=self.claimer,
             pool=self.pool,
             recorder=self.recorder,
@@ -105,7 +128,9 @@ class Engine:
         self._hurried = asyncio.Event()
         self.recorder.on_new_work = self.claimer.new_work
         self.recorder.on_due = self.claimer.expect
+        self.breakers.on_change = self.claimer.wake
         self.recorder.on_recovered = self.claimer.wake
+        self.recorder.on_suspect_ended = self.claimer.suspect_ended
         self.recorder.on_schedule_run_ended = self.scheduler.run_ended
         self.pool.on_hungry = self.claimer.hungry
         self.pool.hungry_below = lambda: self.claimer.is_hungry_below
@@ -118,6 +143,9 @@ class Engine:
     def now(self) -> float:
         return self._clock.now()
 
+    async def recorded_steps(self, run: str) -> dict[str, str]:
+        return await self.notebook.surely(lambda: self.store.steps(run))
+
     def notify(self, level: str, text: str, context: Context, details: dict[str, Any]) -> None:
         """An event for plugins, and a line in the log."""
         run = context.run
@@ -127,12 +155,20 @@ class Engine:
         if self.bus.wants(Notified):
             self.bus.publish(Notified(self._clock.now(), level, text, run.job, run.id, run.attempt, details))
 
+    @property
+    def is_working(self) -> bool:
+        """Whether due ticks are looked at; asked on the loop, so that it turns is clear from the asking."""
+        due = self.scheduler.next_due
+        return due is None or self._clock.now() - due < _STALL_SECONDS
+
     # Life
 
     async def start(self, schedules: Sequence[Schedule], known_plugins: Iterable[str]) -> None:
         """Takes up the work; when that fails, what was started is stopped again."""
+        self._log_capture.install()
         try:
             await self.watch.start()
+            await self.breakers.refresh()
             await self.claimer.start()
             await self.scheduler.start(schedules, known_plugins)
             await self._pruner.start()
@@ -156,14 +192,22 @@ class Engine:
         if not is_drained:
             seconds = HURRIED_SECONDS if self._hurried.is_set() else CANCEL_SECONDS
             self.hurry("the kernel stops")
-            if not await self._comes_within(self.pool.idle(), seconds):
+            if not await self._comes_within(self.pool.idle(), seconds - KILL_SECONDS):
+                self.pool.kill()
+            if not await self._comes_within(self.pool.idle(), KILL_SECONDS):
                 names = sorted({worker.run.job for worker in self.pool.busy.values() if worker.run is not None})
                 log.warning(
                     "attempts of %s did not end; their runs are queued again at the next start", ", ".join(names)
                 )
         await self.pool.close()
         self._threads.close()
+        await self.processes.stop()
         await self._write_what_is_left()
+        await self.breakers.stop()
+        if not self.notebook.is_written:  # of attempts that have not ended
+            await self._comes_within(self.notebook.drain(), 1.0)
+        await self.notebook.close()
+        self._log_capture.remove()
         await self.scheduler.finish_reanchoring()
         return is_drained and not self.pool.stuck
 
@@ -178,20 +222,31 @@ class Engine:
             idle.cancel()
             hurried.cancel()
 
-    async def drain_plugin(self, plugin: str, grace_seconds: float) -> None:
-        """No run of the plugin goes on after this: not begun ones go back, running ones get the grace, then are cut short."""
+    async def drain_plugin(self, plugin: str, grace_seconds: float, executors: Collection[str] = ()) -> None:
+        """No run of the plugin goes on after this: not begun ones go back, running ones get the grace, then are cut short.
+
+        So are runs of others that its ``executors`` make; those that begin now wait until there are executors again.
+        """
         jobs = {name for name, job in self.catalog.jobs.items() if job.plugin == plugin}
         reason = f"plugin {plugin} is off"
         self.catalog.remove(plugin, reason)
         self.claimer.release(lambda run: run.job in jobs, reason)
-        if not await self._ended_within(jobs, grace_seconds):
-            self.pool.ask_all(Asked("shutdown", reason), lambda run: run.job in jobs)
-            await self._ended_within(jobs, CANCEL_SECONDS)
+        self.executors.hold(executors)
 
-    async def _ended_within(self, jobs: set[str], seconds: float) -> bool:
-        """Whether no attempt of these jobs holds a slot any more, looking every 20 ms for so long."""
+        def is_meant(run: Claimed) -> bool:
+            return run.job in jobs or self.executors.is_made_by(run.id, executors)
+
+        if not await self._ended_within(is_meant, grace_seconds):
+            self.pool.ask_all(Asked("shutdown", reason), is_meant)
+            if not await self._ended_within(is_meant, CANCEL_SECONDS - KILL_SECONDS):
+                self.pool.kill(is_meant)
+                await self._ended_within(is_meant, KILL_SECONDS)
+        self.processes.forget(plugin)
+
+    async def _ended_within(self, which: Callable[[Claimed], bool], seconds: float) -> bool:
+        """Whether no attempt of such runs holds a slot any more, looking every 20 ms for so long."""
         deadline = self._clock.elapsed() + seconds
-        while any(worker.run is not None and worker.run.job in jobs for worker in self.pool.busy.values()):
+        while any(worker.run is not None and which(worker.run) for worker in self.pool.busy.values()):
             if self._clock.elapsed() >= deadline:
                 return False
             await asyncio.sleep(0.02)
@@ -211,7 +266,7 @@ class Engine:
     async def _write_what_is_left(self) -> None:
         try:
             async with asyncio.timeout(WRITE_SECONDS):
-                await self.recorder.drain()
+                await asyncio.gather(self.recorder.drain(), self.breakers.drain())
         except TimeoutError:
             log.error("%d outcomes could not be written; their runs will be run again", self.recorder.unwritten)  # noqa: TRY400 - that it took too long is all there is to say
             await self.recorder.give_up()

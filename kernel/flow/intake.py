@@ -6,16 +6,17 @@ Called by ``Kernel.enqueue``, ``ctx.enqueue`` and control; schedules, whose payl
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kernel.contracts.store import RunQuery
-from kernel.model.errors import RequestError, shown
+from kernel.model.errors import RequestError, StoreError, shown
 from kernel.model.request import make_run, payload_text
-from kernel.model.run import IdSource, NewRun, Run, RunExtra, as_run
+from kernel.model.run import IdSource, NewRun, Run, RunExtra, RunState, as_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from kernel.contracts.clock import Clock
     from kernel.contracts.store import Store
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from kernel.model.schedule import Schedule
 
 _PREPARED_AT_ONCE = 500
+_READ_AT_ONCE = 1_000
 
 
 class Intake:
@@ -37,10 +39,12 @@ class Intake:
         self.ids = IdSource()
 
     async def enqueue(self, job: str, payload: Any = None, **options: Any) -> Run:
-        """Accepts one run; with ``unique`` the answer may be the unfinished run that is there already."""
+        """Accepts one run; with ``unique`` the answer may be a run that is there already, which ``is_new`` tells."""
         run = self.prepare(job, payload, options, self.ids.one(), self._clock.now())
         made = await self._recorder.enqueue((run,), self._rooms((run,)))
-        return as_run(run) if made[0] == run.id else await self._existing(made[0], run)
+        if made[0] == run.id and run.terms is None:
+            return as_run(run, is_new=True)
+        return (await self._answers((run,), made))[0]
 
     async def enqueue_many(self, requests: Iterable[tuple[Any, ...]]) -> list[Run]:
         """Accepts all of (job, payload) or (job, payload, options), or none of them, in one round trip."""
@@ -52,32 +56,53 @@ class Intake:
             runs.append(self.prepare(job, payload, options, ids[at], now))
             if at % _PREPARED_AT_ONCE == _PREPARED_AT_ONCE - 1:
                 await asyncio.sleep(0)
-        made = await self._recorder.enqueue(runs, self._rooms(runs))
-        return [
-            as_run(run) if run_id == run.id else await self._existing(run_id, run)
-            for run, run_id in zip(runs, made, strict=True)
-        ]
+        return await self._answers(runs, await self._recorder.enqueue(runs, self._rooms(runs)))
 
     async def trigger(self, schedule: Schedule) -> Run:
-        """Runs the schedule's job now, with its payload, beside its ticks."""
-        run = self.prepare(schedule.job, json.loads(schedule.payload), {}, self.ids.one(), self._clock.now())
+        """Runs the schedule's job now, with its payload, beside its ticks; like these it bears no unique key."""
+        job = self._catalog.job(schedule.job)
+        job.parameters.check(job.name, schedule.payload)
+        policies = replace(job.policies, unique=None)
+        run = make_run(
+            self.ids.one(), job.name, policies, schedule.payload, {}, self._clock.now(), job.parameters
+        )  # fmt: skip
         run = run._replace(extra=(run.extra or RunExtra())._replace(schedule=schedule.name))
         await self._recorder.enqueue((run,), self._rooms((run,)))
-        return as_run(run)
+        return as_run(run, is_new=True)
 
     def prepare(self, name: str, payload: Any, options: dict[str, Any], run_id: str, now: float) -> NewRun:
         """The checked run, not yet written; RequestError when anything is wrong with it."""
         job = self._catalog.job(name)
-        text = payload_text(name, payload)
+        text = payload_text(name, payload, job.parameters, self._catalog.max_payload)
         job.parameters.check(name, text)
-        return make_run(run_id, name, job.policies, text, options, now)
+        return make_run(run_id, name, job.policies, text, options, now, job.parameters)
 
     def _rooms(self, runs: Iterable[NewRun]) -> dict[str, int]:
         return {queue: self._catalog.queue(queue).max_waiting for queue in {run.queue for run in runs}}
 
-    async def _existing(self, run_id: str, run: NewRun) -> Run:
-        found = await self._store.runs(RunQuery(ids=[run_id], limit=1))
-        return found[0] if found else as_run(run._replace(id=run_id))
+    async def _answers(self, runs: Sequence[NewRun], made: Sequence[str]) -> list[Run]:
+        """The runs as they are: those that were there, and those that may begin because all they depend on has ended."""
+        pairs = list(zip(runs, made, strict=True))
+        found = await self._read(
+            {run_id for run, run_id in pairs if run_id != run.id or (run.terms is not None and run.terms.depends_on)}
+        )
+        mine = [found[run.id] for run in runs if run.id in found] if found else []
+        self._recorder.tell_cancelled([run for run in mine if run.state == RunState.CANCELLED])
+        return [
+            found[run_id]._replace(is_new=run_id == run.id) if run_id in found
+            else as_run(run if run_id == run.id else run._replace(id=run_id), is_new=run_id == run.id)
+            for run, run_id in pairs
+        ]  # fmt: skip
+
+    async def _read(self, ids: set[str]) -> dict[str, Run]:
+        found: dict[str, Run] = {}
+        wanted = sorted(ids)
+        # The runs are written: that they cannot be read just now is no reason to tell the caller that they are not.
+        with contextlib.suppress(StoreError):
+            for at in range(0, len(wanted), _READ_AT_ONCE):
+                query = RunQuery(ids=wanted[at : at + _READ_AT_ONCE], limit=_READ_AT_ONCE)
+                found |= {run.id: run for run in await self._store.runs(query)}
+        return found
 
 
 def _three(request: Any) -> tuple[Any, Any, dict[str, Any]]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from kernel.flow.catalog import Catalog
+    from kernel.model.job import Job
+    from kernel.model.rate import RateLimit
     from kernel.model.run import Claimed
 
 UNLIMITED = 1 << 30
@@ -19,7 +21,10 @@ _Entry = tuple[float, str, "Claimed"]
 
 
 class Limits:
-    """Counts what is claimed and what runs, for queues and jobs that have a limit; without limits it counts nothing."""
+    """Counts what is claimed and what runs, for queues and jobs that have a limit; without limits it counts nothing.
+
+    Limits by key, and rates, the store counts, over all kernels: ``key_limits`` … ``key_rates`` are as in ``Claim``.
+    """
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -30,6 +35,18 @@ class Limits:
         self._claimed: dict[tuple[str, str], int] = {}
         self._running: dict[tuple[str, str], int] = {}
         self.are_set = False
+        self.key_limits: dict[str, int] = {}
+        self.job_rates: dict[str, RateLimit] = {}
+        self.queue_rates: dict[str, RateLimit] = {}
+        self.key_rates: dict[str, RateLimit] = {}
+        self._rated: set[tuple[str, str]] = set()
+        self._have_held_back_rates = False
+        self.on_rate_room: Callable[[], None] = lambda: None
+        """A run of a lane with a rate has begun, which others of it may have waited for."""
+
+    @property
+    def have_rates(self) -> bool:
+        return bool(self._rated)
 
     def refresh(self, ready: Iterable[Claimed], running: Iterable[Claimed]) -> bool:
         """Takes the limits from the catalog when that has changed, and counts anew; whether it had."""
@@ -38,9 +55,13 @@ class Limits:
         self._version = self._catalog.version
         jobs, queues = self._catalog.jobs, self._catalog.queues
         self._jobs = dict.fromkeys(jobs, UNLIMITED)
-        limits = {name: job.policies.concurrency for name, job in jobs.items()}
-        self._by_job = {name: limit for name, limit in limits.items() if limit is not None}
+        self._read_policies(jobs.values())
+        self.queue_rates = {name: queue.rate_limit for name, queue in queues.items() if queue.rate_limit is not None}
         self._by_queue = {name: queue.concurrency for name, queue in queues.items() if queue.concurrency is not None}
+        self._rated = {("job", name) for name in (*self.job_rates, *self.key_rates)}
+        self._rated |= {("queue", name) for name in self.queue_rates}
+        for kind, name in self._rated:  # so that these are counted too
+            (self._by_job if kind == "job" else self._by_queue).setdefault(name, UNLIMITED)
         self.are_set = bool(self._by_job or self._by_queue)
         self._claimed.clear()
         self._running.clear()
@@ -48,11 +69,24 @@ class Limits:
             self.claimed(run)
         for run in running:
             self.claimed(run)
-            self.started(run)
+            self._count(self._running, run, 1)
         return True
 
-    def rooms(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Job -> room and queue -> room for the next claim: the free slots, so that what is claimed begins at once."""
+    def _read_policies(self, jobs: Iterable[Job]) -> None:
+        self._by_job, self.key_limits, self.job_rates, self.key_rates = {}, {}, {}, {}
+        for job in jobs:
+            policies = job.policies
+            if policies.at_once is not None:
+                (self._by_job if policies.concurrency_by is None else self.key_limits)[job.name] = policies.at_once
+            if policies.rate_limit is not None:
+                (self.job_rates if policies.rate_limit_by is None else self.key_rates)[job.name] = policies.rate_limit
+
+    def rooms(self, at_once: int = UNLIMITED) -> tuple[dict[str, int], dict[str, int]]:
+        """Job -> room and queue -> room for the next claim: the free slots, so that what is claimed begins at once.
+
+        ``at_once``: how many more runs the kernel has slots for. For a rate a claim is the beginning, so of a lane with one
+        no more than that are claimed; when there is no slot a single one is, which takes the next that comes free.
+        """
         jobs = self._jobs
         if self._by_job:
             jobs = dict(jobs)
@@ -61,11 +95,20 @@ class Limits:
         queues = {
             queue: max(0, limit - self._claimed.get(("queue", queue), 0)) for queue, limit in self._by_queue.items()
         }
+        if self._rated:
+            jobs = dict(jobs)
+            for lane in self._rated:
+                rooms = jobs if lane[0] == "job" else queues
+                held = self._claimed.get(lane, 0) - self._running.get(lane, 0)
+                rooms[lane[1]] = min(rooms[lane[1]], at_once if at_once > 0 else max(0, 1 - held))
+        self._have_held_back_rates = bool(self._rated) and at_once <= 0
         return jobs, queues
 
     @property
     def have_cut_short(self) -> bool:
         """Whether a limit has left no room at the last claim: then the store may have more of that job or queue."""
+        if self._have_held_back_rates:
+            return True
         limits = (*((("job", name), limit) for name, limit in self._by_job.items()),
                   *((("queue", name), limit) for name, limit in self._by_queue.items()))  # fmt: skip
         return any(self._claimed.get(key, 0) >= limit for key, limit in limits)
@@ -84,6 +127,8 @@ class Limits:
 
     def started(self, run: Claimed) -> None:
         self._count(self._running, run, 1)
+        if self._have_held_back_rates and (("job", run.job) in self._rated or ("queue", run.queue) in self._rated):
+            self.on_rate_room()
 
     def ended(self, run: Claimed) -> None:
         self._count(self._running, run, -1)

@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import json
 import logging
-from collections import deque
+import math
+from collections import Counter, deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from kernel.contracts.clock import sleep
 from kernel.contracts.store import RunQuery
-from kernel.model.errors import StoreError, StoreFullError
+from kernel.model.errors import RequestError, StoreError, StoreFullError
 from kernel.model.events import (
     Event,
     OutcomeRefused,
@@ -23,6 +25,9 @@ from kernel.model.events import (
     RunCompleted,
     RunExpired,
     RunFailed,
+    RunLogged,
+    RunLost,
+    RunProgressed,
     RunQueued,
     RunReleased,
     RunRetrying,
@@ -33,15 +38,16 @@ from kernel.model.events import (
     StoreTroubled,
     TickPassed,
 )
-from kernel.model.loss import after_loss
-from kernel.model.run import Change, Claimed, Failure, NewRun, Run, RunState, claimed_of
+from kernel.model.loss import End, after_loss, end_of, is_suspect
+from kernel.model.run import Change, Claimed, Failure, NewRun, Run, RunState, claimed_of, iso
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from kernel.contracts.clock import Clock
-    from kernel.contracts.store import Claim, Ended, Look, Looked, Store, Unfinished
+    from kernel.contracts.store import Claim, Ended, Finishes, KernelRow, Look, Looked, Store, Unfinished
     from kernel.flow.event_bus import EventBus
+    from kernel.flow.page import Noted, Page
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +58,11 @@ _LONGEST_WAIT = 5.0
 _LOOK_AGAIN = 1.0
 _OUTCOMES = "outcomes"
 _MOST_RUNNING = 1_000_000
+_MOST_DEGRADED = 1_000
+_TOLD_CHARACTERS = 8 * 1024
+_MOST_LINES = 20
+_STOPPING = "stopping "
+_TOLD_AT_ONCE = 1_000
 
 
 class Finished(NamedTuple):
@@ -60,6 +71,7 @@ class Finished(NamedTuple):
     change: Change
     run: Claimed
     seconds: float
+    page: Page | None = None
 
 
 class Gatherer(Generic[Item, Answer]):
@@ -108,13 +120,14 @@ class Gatherer(Generic[Item, Answer]):
         items = callers[0][0] if len(callers) == 1 else [item for one in callers for item in one[0]]
         try:
             answers = await self._write(list(items))
-        except StoreFullError as error:
-            # One caller's queue may be full while the others' are not: each by itself then.
+        except (StoreFullError, RequestError) as error:
+            # One caller's queue may be full, or his parent not there, while the others' are: each half by itself then.
             if len(callers) == 1:
                 _fail(callers, error)
             else:
-                for caller in callers:
-                    await self._write_for([caller])
+                middle = len(callers) // 2
+                await self._write_for(callers[:middle])
+                await self._write_for(callers[middle:])
         except Exception as error:  # noqa: BLE001 - it belongs to the callers, not to this task
             _fail(callers, error)
         else:
@@ -156,7 +169,9 @@ class Recorder:
         self.on_due: Callable[[float], None] = lambda _due: None
         self.on_cancels: Callable[[], None] = lambda: None
         self.on_recovered: Callable[[], None] = lambda: None
+        self.on_suspect_ended: Callable[[str], None] = lambda _run: None
         self.on_schedule_run_ended: Callable[[str, float], None] = lambda _schedule, _finished: None
+        self._degraded: deque[tuple[float, str]] = deque(maxlen=_MOST_DEGRADED)
         self.written = 0
 
     # In
@@ -177,6 +192,11 @@ class Recorder:
         # Told before the write, so that the claim is handed over in the same turn and shares its commit.
         self.on_new_work(min(run.urgency if run.state == RunState.QUEUED else run.due for run in runs))
         return await self._store.enqueue(runs, self._rooms)
+
+    def tell_cancelled(self, runs: Sequence[Run]) -> None:
+        """New runs that were cancelled as they came, since what they depend on has failed before."""
+        for run in runs:
+            self._bus.publish(RunCancelled(self._clock.now(), run.id, run.job, run.queue, run.reason or ""))
 
     async def look(
         self, looks: Sequence[Look], decide: Callable[[Look, Sequence[Unfinished]], Looked]
@@ -203,15 +223,51 @@ class Recorder:
 
     # Claim
 
-    async def rescue(self, kernel: str) -> list[Run]:
-        """Takes up what kernels that have died had claimed; the runs as they are now."""
-        return await self._store.rescue(kernel, lambda _dead, runs: after_loss(runs))
+    async def rescue(self, kernel: str, boot: str) -> list[Run]:
+        """Takes up what other kernels had claimed when they came to their end; the runs as they are now.
+
+        ``boot`` is this machine's. To be told by ``tell_lost`` once there are listeners.
+        """
+        now = self._clock.now()
+        stopping = {key for key in await self._store.get("kernel") if key.startswith(_STOPPING)}
+
+        def decide(dead: KernelRow | None, runs: Sequence[Run]) -> Sequence[Change]:
+            has_died = dead is not None and _STOPPING + dead.id not in stopping
+            return after_loss(runs, end_of(dead.boot if dead is not None and has_died else None, boot), now)
+
+        runs = await self._store.rescue(kernel, decide)
+        _log_lost(runs)
+        if stopping:
+            alive = {_STOPPING + row.id for row in await self._store.kernels()}
+            await self._store.put("kernel", dict.fromkeys(stopping - alive))
+        return runs
+
+    async def note_stop(self, kernel: str) -> None:
+        """Notes that this kernel was told to stop: should it be killed before it has, its runs are not to blame."""
+        try:
+            await self._store.put("kernel", {_STOPPING + kernel: "true"})
+        except StoreError as error:
+            log.warning("while stopping: %s", error)
+
+    def tell_lost(self, runs: Sequence[Run]) -> None:
+        """What ``rescue`` has taken up, as events."""
+        now = self._clock.now()
+        for run in runs:
+            reason = run.reason or ""
+            if reason == End.ORDER:
+                self._bus.publish(RunReleased(now, run.id, run.job, run.queue, reason))
+                continue
+            self._bus.publish(RunLost(now, run.id, run.job, run.queue, run.losses, reason))
+            if run.state == RunState.FAILED:
+                error = _error_in_a_line(run.error_text)
+                self._bus.publish(RunFailed(now, run.id, run.job, run.queue, run.attempt, 0.0, error, reason))
 
     async def claim(self, claim: Claim) -> tuple[list[Claimed], float | None]:
         """Claims runs (this is their start record) and tells which had expired; also when the next one is due."""
         claims = await self._store.claim(claim)
         if claims.expired:
             self.tell_expired(claims.expired)
+            await self._tell_dependents(claims.cancelled)
         return claims.runs, claims.next_due
 
     async def claimed_unseen(self, kernel: str, seen: Callable[[], set[str]]) -> list[Claimed]:
@@ -237,6 +293,25 @@ class Recorder:
         if self._bus.wants(RunStarted):
             self._bus.publish(RunStarted(self._clock.now(), run.id, run.job, run.queue, run.attempt))
 
+    # While it goes on
+
+    async def record(self, noted: Sequence[Noted]) -> list[bool]:
+        """Writes what running attempts tell; False for those whose run is another attempt's now."""
+        answers = await self._store.record([one.entry for one in noted])
+        for one, was_current in zip(noted, answers, strict=True):
+            if was_current:
+                self._tell_noted(one)
+            one.arrived(was_current=was_current)
+        return answers
+
+    def _tell_noted(self, noted: Noted) -> None:
+        if noted.entry.progress is not None:
+            self._publish(RunProgressed, noted.run, noted.run.attempt, *noted.entry.progress)
+        if noted.lines and self._bus.wants(RunLogged):
+            newest = noted.newest_lines(_TOLD_CHARACTERS)
+            lines = tuple(line.as_json() for line in newest)
+            self._publish(RunLogged, noted.run, noted.run.attempt, lines, len(noted.lines) - len(lines))
+
     # Out
 
     def finish(self, finished: Finished) -> None:
@@ -260,6 +335,11 @@ class Recorder:
             self._finisher.cancel()
             await asyncio.wait({self._finisher})
 
+    def degraded_within(self, seconds: float) -> Counter[str]:
+        """Job -> how many of its runs have ended degraded here in so many seconds; of the last 1,000."""
+        since = self._clock.elapsed() - seconds
+        return Counter(job for at, job in self._degraded if at >= since)
+
     @property
     def unwritten(self) -> int:
         return len(self._finishes) + len(self._being_written)
@@ -280,10 +360,15 @@ class Recorder:
             self._being_written, self._finisher = [], None
 
     async def _write_finished(self, batch: list[Finished]) -> None:
-        answers, again = await self._finish_surely([one.change for one in batch])
+        last_words = [noted for one in batch if one.page is not None for noted in await one.page.last_words()]
+        done, again = await self._finish_surely([one.change for one in batch], last_words)
         self.written += len(batch)
-        for one, was_current in zip(batch, answers, strict=True):
+        for one, was_current in zip(batch, done.written, strict=True):
             self._tell(one, was_current=was_current or again)
+        if done.freed or any(_had_a_key(one.run) for one in batch):
+            self.on_new_work(-math.inf)
+        if done.cancelled:
+            await self._tell_dependents(done.cancelled)
 
     async def _write_one(self, one: Finished) -> None:
         """An outcome that the store cannot take at all must not hold up the others."""
@@ -295,12 +380,12 @@ class Recorder:
                 one.change.state, one.change.id, one.run.job,
             )  # fmt: skip
 
-    async def _finish_surely(self, changes: list[Change]) -> tuple[list[bool], bool]:
+    async def _finish_surely(self, changes: list[Change], last_words: list[Noted]) -> tuple[Finishes, bool]:
         """Tries until the store takes it: an outcome that happened is not thrown away, nor its work done again."""
         wait, again = 0.1, False
         while True:
             try:
-                answers = (await self._store.finish(changes)).written
+                done = await self._finish(changes, last_words)
             except StoreError as error:
                 # It may have been written all the same; then the second time finds it done.
                 again = True
@@ -309,7 +394,22 @@ class Recorder:
                 wait = min(wait * 2, _LONGEST_WAIT)
             else:
                 self.recovered(_OUTCOMES)
-                return answers, again
+                return done, again
+
+    async def _finish(self, changes: list[Change], last_words: list[Noted]) -> Finishes:
+        """Writes outcomes and, handed over before them in the same turn, what their attempts told last."""
+        if not last_words:
+            return await self._store.finish(changes)
+        recorded, finished = await asyncio.gather(
+            self.record(last_words), self._store.finish(changes), return_exceptions=True
+        )
+        if not isinstance(recorded, StoreError):
+            last_words.clear()  # not a second time, should the outcomes have to be written again
+        if isinstance(finished, BaseException):
+            raise finished
+        if isinstance(recorded, BaseException):
+            log.error("the last that %d runs told of themselves cannot be written", len(changes), exc_info=recorded)
+        return finished
 
     def trouble(self, part: str, error: StoreError) -> None:
         """The store refused something that will be tried again, for ``part`` of the flow: told once, until it recovers."""
@@ -349,17 +449,19 @@ class Recorder:
     # By hand
 
     async def cancel(self, ids: Sequence[str], reason: str) -> list[Ended]:
-        """Cancels waiting runs at once; of running ones the owner is told by the store."""
+        """Cancels waiting runs, and what depends on them, at once; of running ones the owner is told by the store."""
         now = self._clock.now()
         ended = await self._store.cancel(ids, reason, now)
+        asked = set(ids)
         for one in ended:
-            if one.after == RunState.CANCELLED and one.before != RunState.CANCELLED:
+            if one.id in asked and one.after == RunState.CANCELLED and one.before != RunState.CANCELLED:
                 self._bus.publish(RunCancelled(now, one.id, one.job, one.queue, reason))
                 self._wake(one.id)
         if any(one.before == RunState.RUNNING for one in ended):
             self.on_cancels()
         if ended:
-            self.on_new_work(now)
+            self.on_new_work(-math.inf)  # others may depend on these, and run all the same
+        await self._tell_dependents([one for one in ended if one.id not in asked])
         return ended
 
     async def retry(self, ids: Sequence[str]) -> list[Ended]:
@@ -371,6 +473,21 @@ class Recorder:
         if changed:
             self.on_new_work(now)
         return ended
+
+    async def _tell_dependents(self, ended: Sequence[Ended]) -> None:
+        """Tells of runs that were cancelled because of those they depended on: which, and how these ended, the store knows."""
+        for one in ended:
+            self._wake(one.id)
+        for at in range(0, len(ended) if self._bus.wants(RunCancelled) else 0, _TOLD_AT_ONCE):
+            part = ended[at : at + _TOLD_AT_ONCE]
+            reasons: dict[str, str | None] = {}
+            with contextlib.suppress(StoreError):
+                found = await self._store.runs(RunQuery(ids=[one.id for one in part], limit=len(part)))
+                reasons = {run.id: run.reason for run in found}
+            now = self._clock.now()
+            for one in part:
+                reason = reasons.get(one.id) or "a run that it depends on did not complete"
+                self._bus.publish(RunCancelled(now, one.id, one.job, one.queue, reason))
 
     # Waiting for the end of a run
 
@@ -420,6 +537,8 @@ class Recorder:
 
     def _tell(self, finished: Finished, *, was_current: bool) -> None:
         change = finished.change
+        if finished.run.losses and is_suspect(finished.run.losses):
+            self.on_suspect_ended(change.id)
         if not was_current:
             log.warning(
                 "run %s of %s: the outcome %s came too late and was refused; the run has been claimed anew or has ended",
@@ -441,9 +560,12 @@ class Recorder:
     def _tell_change(self, finished: Finished, change: Change) -> None:
         match change.state:
             case RunState.COMPLETED:
+                if change.notes is not None:
+                    self._degraded.append((self._clock.elapsed(), finished.run.job))
                 if self._bus.wants(RunCompleted):
+                    notes = () if change.notes is None else tuple(json.loads(change.notes))
                     self._publish(
-                        RunCompleted, finished.run, change.attempt, finished.seconds, change.notes is not None
+                        RunCompleted, finished.run, change.attempt, finished.seconds, change.notes is not None, notes
                     )
             case RunState.FAILED:
                 error = _in_a_line(change)
@@ -464,9 +586,32 @@ class Recorder:
             self._bus.publish(kind(self._clock.now(), run.id, run.job, run.queue, *fields))  # type: ignore[call-arg] # all are RunEvents
 
 
+def _had_a_key(run: Claimed) -> bool:
+    """Whether others, which wait for the limit of its key, may begin when it ends."""
+    return run.extra is not None and run.extra.concurrency_key is not None
+
+
+def _log_lost(runs: Sequence[Run]) -> None:
+    """One line for those that simply go on, and one for each of the others, up to a page of these."""
+    for reason, count in Counter(run.reason for run in runs if run.state == RunState.QUEUED).items():
+        log.warning("%d runs that had been claimed are queued again: %s", count, reason)
+    others = [run for run in runs if run.state != RunState.QUEUED]
+    for run in others[:_MOST_LINES]:
+        if run.state == RunState.FAILED:
+            log.error("run %s of %s has failed: %s", run.id, run.job, _error_in_a_line(run.error_text))
+        else:
+            log.warning("run %s of %s: %s at %s", run.id, run.job, run.reason, iso(run.due))
+    if len(others) > _MOST_LINES:
+        log.warning("and so for %d more runs that were lost", len(others) - _MOST_LINES)
+
+
 def _in_a_line(change: Change) -> str:
-    if change.error is None:
+    return _error_in_a_line(change.error)
+
+
+def _error_in_a_line(error: str | None) -> str:
+    if error is None:
         return ""
-    failure = Failure.from_text(change.error)
+    failure = Failure.from_text(error)
     first = failure.message.splitlines()[0] if failure.message else ""
     return f"{failure.type}: {first}" if first else failure.type

@@ -1,4 +1,4 @@
-"""One attempt: calls the job's function, on the loop or in a thread, and says how it ended. Called by the worker pool."""
+"""One attempt: on the loop, in a thread or by an executor; and how it ended. Called by the worker pool."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import traceback
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from kernel.flow.context import Context, describe
-from kernel.model.errors import Cancel, GiveUp, PayloadError, RetryAfter, Snooze
+from kernel.model.errors import BreakerOpen, Cancel, GiveUp, PayloadError, RetryAfter, Snooze, describe
 from kernel.model.outcome import Cancelled, Completed, Failed, Outcome, Snoozed
-from kernel.model.payload import NotJsonError, encode
+from kernel.model.payload import MAX_BYTES, NotJsonError, encode
 from kernel.model.run import Claimed, Failure
 
 if TYPE_CHECKING:
+    from kernel.flow.context import Context
+    from kernel.flow.executors import Executors
     from kernel.flow.threads import Result, ThreadPool
     from kernel.model.job import Job
 
@@ -26,12 +27,16 @@ _DONE = Completed()
 class Runner:
     """Never raises but for cancellation, whatever the job does."""
 
-    def __init__(self, threads: ThreadPool) -> None:
+    def __init__(self, threads: ThreadPool, executors: Executors, max_result: int = MAX_BYTES) -> None:
         self._threads = threads
+        self._executors = executors
+        self._max_result = max_result
 
     async def attempt(self, run: Claimed, job: Job, context: Context) -> Outcome:
         """Tries ``run`` once. CancelledError passes through: why the attempt was to end, the worker pool knows."""
         try:
+            if job.policies.executor not in {None, "thread"}:
+                return await self._executors.attempt(run, job, context)
             arguments = job.parameters.arguments(run.job, run.payload)
             if job.is_async:
                 if job.parameters.takes_context:
@@ -41,13 +46,19 @@ class Runner:
             else:
                 result, raised = await self._in_thread(job, context, arguments)
                 if raised is not None:
-                    return _outcome_surely(raised, job)
-                _refuse_coroutine(result, job)
-            return _DONE if result is None else _completed(result, job)
+                    return outcome_surely(raised, job)
+                refuse_coroutine(result, job)
+            if result is None and not context.notes:
+                return _DONE
+            return completed(result, job, context.notes, self._max_result)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - the border around a job's function
-            return _outcome_surely(error, job)
+            return outcome_surely(error, job)
+
+    def kill(self, run_id: str) -> bool:
+        """Ends the attempt of this run by force; False when nothing can, for it runs on the loop or in a thread."""
+        return self._executors.kill(run_id)
 
     async def _in_thread(self, job: Job, context: Context, arguments: dict[str, Any]) -> Result:
         """What the function returned, or raised: StopIteration, for one, cannot be raised here."""
@@ -74,20 +85,20 @@ class Runner:
         return result, raised
 
 
-def _refuse_coroutine(result: Any, job: Job) -> None:
+def refuse_coroutine(result: Any, job: Job) -> None:
     if isinstance(result, CoroutineType):
         result.close()
         raise TypeError(f"{job.name} returned a coroutine: expected `async def` for a job that awaits")
 
 
-def _completed(result: Any, job: Job) -> Outcome:
+def completed(result: Any, job: Job, notes: tuple[str, ...] = (), max_result: int = MAX_BYTES) -> Outcome:
     try:
-        return Completed(encode(result))
+        return Completed(None if result is None else encode(result, limit=max_result), notes)
     except NotJsonError as error:
-        return Completed(None, (f"the result of {job.name} was not kept: {error}",))
+        return Completed(None, (*notes, f"the result of {job.name} was not kept: {error}"))
 
 
-def _outcome_surely(error: BaseException, job: Job) -> Outcome:
+def outcome_surely(error: BaseException, job: Job) -> Outcome:
     try:
         return outcome_of(error, job)
     except BaseException as another:  # noqa: BLE001 - an error of the job's own making may break when it is looked at
@@ -103,6 +114,9 @@ def outcome_of(error: BaseException, job: Job) -> Outcome:
             return Cancelled(_message_of(error) or "the job cancelled itself")
         case GiveUp() | PayloadError():
             return Failed(failure_of(error), may_retry=False)
+        case BreakerOpen():
+            may = not isinstance(error, job.retry.give_up_on)
+            return Failed(failure_of(error), may_retry=may, at_least_seconds=error.wait_seconds)
         case RetryAfter():
             return Failed(failure_of(error), wait_seconds=error.wait_seconds)
         case _:
@@ -122,15 +136,16 @@ def failure_of(error: BaseException) -> Failure:
         text = "".join(traceback.format_exception(error, limit=-20, chain=True))
     except BaseException:  # noqa: BLE001 - nor must what hangs on the error
         text = describe(error)
-    return Failure(_clean(type(error).__name__), _message_of(error), _clean(text)[-_TRACEBACK_CHARACTERS:])
+    return Failure(clean(type(error).__name__), _message_of(error), clean(text)[-_TRACEBACK_CHARACTERS:])
 
 
 def _message_of(error: BaseException) -> str:
     try:
-        return _clean(str(error))[:_MESSAGE_CHARACTERS]
+        return clean(str(error))[:_MESSAGE_CHARACTERS]
     except BaseException:  # noqa: BLE001 - a hostile __str__ must not hide the error, nor end the process
         return "(its message cannot be read)"
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """The text as every store takes it."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")

@@ -18,6 +18,7 @@ from kernel.flow.timers import Alarm
 from kernel.model.errors import ConfigError, StoreError, UnknownNameError
 from kernel.model.events import ScheduleAdded, SchedulePaused, ScheduleRemoved, ScheduleResumed
 from kernel.model.overlap import judge
+from kernel.model.request import Keys
 from kernel.model.run import WAITING, NewRun, RunExtra, RunState, urgency_of
 from kernel.model.schedule import NOT_LATE_SECONDS, Plan, Result, Schedule, ScheduleRow, Tick, Timing, jitter_of, plan
 
@@ -382,14 +383,17 @@ class Scheduler:
         if not found.runs:
             return []
         schedule, job = entry.schedule, self._catalog.job(entry.schedule.job)
+        policies = job.policies
+        # No unique key: whether a tick makes a run, overlap says.
+        keys = Keys.of(policies, None, schedule.payload, job.parameters.defaults)
         runs = []
         for tick in found.runs:
-            policies = job.policies
             due = tick + jitter_of(schedule, tick)
             expires = None if policies.expires_seconds is None else due + policies.expires_seconds
             extra = RunExtra(
-                expires, None, policies.tags, schedule.name, tick, found.folded if tick == found.runs[-1] else 0
-            )
+                expires, None, policies.tags, schedule.name, tick, found.folded if tick == found.runs[-1] else 0,
+                keys.concurrency, keys.rate,
+            )  # fmt: skip
             state = RunState.SCHEDULED if due > now else RunState.QUEUED
             runs.append(
                 NewRun(

@@ -15,6 +15,7 @@ from kernel.model.events import ClockStepped, QueuePaused, QueueResumed
 if TYPE_CHECKING:
     from kernel.contracts.clock import Clock
     from kernel.contracts.store import Signals, Store
+    from kernel.flow.breakers import Breakers
     from kernel.flow.claimer import Claimer
     from kernel.flow.event_bus import EventBus
     from kernel.flow.recorder import Recorder
@@ -36,6 +37,7 @@ class Watch:
         *,
         store: Store,
         scheduler: Scheduler,
+        breakers: Breakers,
         claimer: Claimer,
         pool: WorkerPool,
         recorder: Recorder,
@@ -45,6 +47,7 @@ class Watch:
         self._kernel_id = kernel_id
         self._store = store
         self._scheduler = scheduler
+        self._breakers = breakers
         self._claimer = claimer
         self._pool = pool
         self._recorder = recorder
@@ -95,6 +98,7 @@ class Watch:
         if self._clock.elapsed() - self._swept_at >= _SWEEP_SECONDS:
             self._swept_at = self._clock.elapsed()
             self._claimer.wake()
+            await self._breakers.sweep()
             await self._store.beat(self._kernel_id, self._clock.now())
 
     async def _follow(self) -> None:
@@ -121,6 +125,8 @@ class Watch:
             await self._read_pauses()
         if seen is None or signals.schedules != seen.schedules:
             await self._scheduler.reload()
+        if seen is None or signals.breakers != seen.breakers:
+            await self._breakers.refresh()
         if seen is None or signals.cancels != seen.cancels or self._has_unheeded_cancels:
             await self._take_cancels()
         self._seen = signals

@@ -12,7 +12,8 @@ import math
 import random
 from typing import TYPE_CHECKING, NamedTuple
 
-from kernel.flow.context import Context, Services, current
+from kernel.flow.context import Context, Services
+from kernel.flow.log_capture import current
 from kernel.flow.recorder import Finished, Recorder
 from kernel.flow.runner import Runner, failure_of, may_retry
 from kernel.model.duration import words
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5.0
+KILLED_SECONDS = 1.0
+"""What has been killed is stuck when it has not come back after so long."""
 _SLICE_SECONDS = 0.003
 _NO_RETRY = Retry()
 
@@ -46,7 +49,10 @@ class Asked(NamedTuple):
 class Worker:
     """One slot and what it does just now."""
 
-    __slots__ = ("asked", "context", "deadline", "is_stuck", "job", "number", "rest", "run", "serial", "task")
+    __slots__ = (
+        "asked", "context", "deadline", "is_stuck", "is_touched", "job", "number", "rest", "run", "serial", "task",
+        "untouched",
+    )  # fmt: skip
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -59,6 +65,10 @@ class Worker:
         self.deadline = math.inf
         self.asked: Asked | None = None
         self.is_stuck = False
+        self.untouched: contextvars.Context | None = None
+        """The context variables with which its run began."""
+        self.is_touched = False
+        """Whether its run has left other ones."""
 
     @property
     def is_cancelled(self) -> bool:
@@ -123,6 +133,13 @@ class WorkerPool:
         workers = [*self._busy.values(), *self._stuck.values()]
         return [worker.run for worker in workers if worker.run is not None]
 
+    def run_of(self, task: asyncio.Task[object]) -> Claimed | None:
+        """The run that this task works on; may be asked from any thread."""
+        for worker in [*self._busy.values(), *self._stuck.values()]:
+            if worker.task is task:
+                return worker.run
+        return None
+
     def wake(self) -> None:
         """Runs are ready: as many workers as there are runs get up, and new ones come while there are slots."""
         wanted = self._ready.startable
@@ -142,7 +159,7 @@ class WorkerPool:
             return True
         worker.asked = asked
         worker.deadline = math.inf
-        worker.context.tell_cancelled(asked.reason)
+        worker.context.tell_cancelled(asked.reason, asked.kind)
         worker.task.cancel()
         serial = worker.serial
         self._clock.call_in(GRACE_SECONDS, lambda: self._see_whether_stuck(worker, serial))
@@ -152,6 +169,12 @@ class WorkerPool:
         for run_id, worker in [*self._busy.items(), *self._stuck.items()]:
             if worker.run is not None and which(worker.run):
                 self.ask(run_id, asked)
+
+    def kill(self, which: Callable[[Claimed], bool] = lambda _run: True) -> None:
+        """Ends by force what can be so ended: the attempts that executors make."""
+        for worker in [*self._busy.values(), *self._stuck.values()]:
+            if worker.run is not None and which(worker.run):
+                self._runner.kill(worker.run.id)
 
     async def idle(self) -> None:
         """Waits until no attempt holds a slot."""
@@ -190,8 +213,6 @@ class WorkerPool:
             worker.rest.set_result(None)
 
     async def _work(self, worker: Worker) -> None:
-        current.set(worker)
-        untouched = contextvars.copy_context()
         while not self._closing:
             run = self._ready.pop()
             if run is None:
@@ -200,7 +221,7 @@ class WorkerPool:
                 await worker.rest
                 continue
             await self._serve(worker, run)
-            if worker.is_stuck or worker.is_cancelled or contextvars.copy_context() != untouched:
+            if worker.is_stuck or worker.is_cancelled or worker.is_touched:
                 # Its slot has been given away, somebody cancelled the task (the pool, the loop that ends, or a job that
                 # cancelled what it runs in), or the job has left context variables: a fresh worker takes over.
                 return
@@ -212,15 +233,20 @@ class WorkerPool:
         job = self._catalog.jobs.get(run.job)
         clock = self._clock
         started = clock.elapsed()
+        page = None
         if job is None:
             outcome: Outcome = NotBegun("no kernel knows the job")
             retry = _NO_RETRY
         else:
             retry = job.retry
-            self._begin(worker, run, job, started)
-            self._recorder.started(run)
+            context = self._begin(worker, run, job, started)
+            barred = None
             try:
-                outcome = await self._runner.attempt(run, job, worker.context)  # type: ignore[arg-type] # set by _begin
+                if job.policies.breaker is not None:
+                    barred = await context.breaker_calls.begin(job.policies.breaker)
+                if barred is None:
+                    self._recorder.started(run)
+                outcome = barred or await self._runner.attempt(run, job, context)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it costs neither slot nor run
                 outcome = self._cut_short(worker, run, job, error)
             if worker.asked is not None:
@@ -230,11 +256,14 @@ class WorkerPool:
                     "run %s of %s took %s, past its timeout, and gave the loop no turn to end it: use `def`, or await",
                     run.id, run.job, words(clock.elapsed() - started),
                 )  # fmt: skip
+            if context.calls_made is not None:
+                context.calls_made.end(outcome)
+            page = context.told
             self._end(worker, run)
         if self._ready.ended(run) > 1:  # this worker will take one of them
             self.wake()
         change = settle(run, outcome, retry, clock.now(), random.random())  # noqa: S311 - spreads retries, guards nothing
-        self._recorder.finish(Finished(change, run, clock.elapsed() - started))
+        self._recorder.finish(Finished(change, run, clock.elapsed() - started, page))
         if self._ready.startable < self.hungry_below():
             self.on_hungry()
 
@@ -247,23 +276,29 @@ class WorkerPool:
         # The job cancelled itself, or let a cancelled task's error through: a failure like any other.
         return Failed(failure_of(error), may_retry=may_retry(error, job))
 
-    def _begin(self, worker: Worker, run: Claimed, job: Job, started: float) -> None:
+    def _begin(self, worker: Worker, run: Claimed, job: Job, started: float) -> Context:
         timeout = job.policies.timeout_seconds
         now = self._clock.now()
         deadline = None if timeout is None else now + timeout
         worker.run, worker.job = run, job
-        worker.context = Context(run, job, self._services, now, deadline, self._loop)
+        worker.context = context = Context(run, job, self._services, now, deadline, self._loop)
         self._busy[run.id] = worker
         self._idle.clear()
         if timeout is not None:
             worker.deadline = started + timeout
             if worker.deadline < self._armed_for:
                 self._arm(worker.deadline, started)
+        # Last: a timer keeps the context variables of who sets it.
+        current.set(context)
+        worker.untouched = contextvars.copy_context()
+        return context
 
     def _end(self, worker: Worker, run: Claimed) -> None:
         (self._stuck if worker.is_stuck else self._busy).pop(run.id, None)
         worker.serial += 1
-        worker.run = worker.job = worker.context = worker.asked = None
+        worker.is_touched = contextvars.copy_context() != worker.untouched
+        current.set(None)
+        worker.run = worker.job = worker.context = worker.asked = worker.untouched = None
         worker.deadline = math.inf
         if not self._busy:
             self._idle.set()
@@ -285,8 +320,11 @@ class WorkerPool:
         if earliest < math.inf:
             self._arm(earliest, now)
 
-    def _see_whether_stuck(self, worker: Worker, serial: int) -> None:
+    def _see_whether_stuck(self, worker: Worker, serial: int, *, is_killed: bool = False) -> None:
         if worker.serial != serial or worker.run is None or worker.is_stuck or worker.asked is None or self._closing:
+            return
+        if not is_killed and self._runner.kill(worker.run.id):
+            self._clock.call_in(KILLED_SECONDS, lambda: self._see_whether_stuck(worker, serial, is_killed=True))
             return
         run, reason = worker.run, worker.asked.reason
         log.error(
@@ -294,6 +332,8 @@ class WorkerPool:
             run.id, run.job, reason, GRACE_SECONDS,
         )  # fmt: skip
         worker.is_stuck = True
+        if worker.context is not None and worker.context.calls_made is not None:
+            worker.context.calls_made.give_up(reason)
         self._stuck[run.id] = self._busy.pop(run.id)
         self._workers.discard(worker)
         if not self._busy:
@@ -306,6 +346,8 @@ class WorkerPool:
 
 def _as_asked(asked: Asked, outcome: Outcome, job: Job) -> Outcome:
     """The outcome of an attempt that was told to end."""
+    if isinstance(outcome, NotBegun) and asked.kind != "cancel":
+        return outcome
     match asked.kind:
         case "timeout":
             return Failed(Failure("TimeoutError", asked.reason), may_retry=may_retry(TimeoutError(), job))

@@ -12,12 +12,17 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
+from kernel.model.breaker import breaker
 from kernel.model.errors import PayloadError, shown
 from kernel.model.job import Job, Keep, Policies
 from kernel.model.parameters import Parameters
+from kernel.model.payload import MAX_BYTES
+from kernel.model.queue import Queue
+from kernel.model.rate import rate_limit
+from kernel.model.unique import unique
 
 if TYPE_CHECKING:
-    from kernel.model.queue import Queue
+    from kernel.model.rate import RateLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ def _expected(error: Any, names: tuple[str, ...]) -> str:
             return f"what its schema asks for ({error.validator}: {shown(error.validator_value)})"
 
 
-def describe_job(job: Job, queue: Queue) -> dict[str, Any]:
+def describe_job(job: Job, queue: Queue, max_payload: int = MAX_BYTES) -> dict[str, Any]:
     """The job as announced, listed and shown: JSON."""
     policies = job.policies
     retry = policies.retry
@@ -81,8 +86,14 @@ def describe_job(job: Job, queue: Queue) -> dict[str, Any]:
         "queue": policies.queue,
         "queue_concurrency": queue.concurrency,
         "queue_max_waiting": queue.max_waiting,
+        "queue_rate_limit": _text(queue.rate_limit),
         "priority": policies.priority,
-        "concurrency": policies.concurrency,
+        "concurrency": policies.at_once,
+        "concurrency_by": policies.concurrency_by,
+        "rate_limit": _text(policies.rate_limit),
+        "rate_limit_by": policies.rate_limit_by,
+        "unique": None if policies.unique is None else policies.unique.arguments(),
+        "breaker": None if policies.breaker is None else policies.breaker.arguments(),
         "retry": {
             "attempts": retry.attempts,
             "backoff": retry.backoff,
@@ -96,28 +107,52 @@ def describe_job(job: Job, queue: Queue) -> dict[str, Any]:
         "expires_seconds": policies.expires_seconds,
         "keep": policies.keep.as_json(),
         "tags": list(policies.tags),
-        "kind": "async" if job.is_async else "thread",
+        "kind": policies.executor or ("async" if job.is_async else "thread"),
         "place": job.place,
         "about": (inspect.getdoc(job.function) or "").partition("\n")[0],
         "payload": job.parameters.schema,
+        "max_payload": max_payload,
+        "defaults": job.parameters.defaults,
     }
 
 
+def _text(value: RateLimit | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def announced_queue(info: dict[str, Any]) -> Queue:
+    """The queue in which a job's runs wait, as announced with it."""
+    rate = rate_limit(info.get("queue_rate_limit"))
+    return Queue(info["queue"], info["queue_concurrency"], info["queue_max_waiting"], rate)
+
+
 def announced_job(info: dict[str, Any]) -> Job:
-    """The job of an announcement, for a process that does not run it."""
+    """The job of an announcement, for a process that does not run it; one of an older version may say less."""
     schema = info["payload"]
     names = tuple(schema.get("properties", {}))
     policies = Policies(
         queue=info["queue"],
         priority=info["priority"],
         concurrency=info["concurrency"],
+        concurrency_by=info.get("concurrency_by"),
+        rate_limit=rate_limit(info.get("rate_limit")),
+        rate_limit_by=info.get("rate_limit_by"),
+        unique=unique(info.get("unique")),
+        breaker=breaker(info.get("breaker")),
         timeout_seconds=info["timeout_seconds"],
         max_silence_seconds=info["max_silence_seconds"],
         expires_seconds=info["expires_seconds"],
         keep=Keep(**info["keep"]),
         tags=tuple(info["tags"]),
     )
-    parameters = SchemaParameters(takes_context=False, names=names, validate=None, schema=schema)
+    parameters = SchemaParameters(
+        takes_context=False,
+        names=names,
+        validate=None,
+        schema=schema,
+        is_open=schema.get("additionalProperties") is not False,
+        defaults=info.get("defaults", {}),
+    )
     return Job(info["job"], info["plugin"], _elsewhere, policies, parameters, is_async=info["kind"] == "async")
 
 

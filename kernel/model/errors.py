@@ -34,6 +34,16 @@ def printable(text: str, limit: int) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def describe(error: BaseException) -> str:
+    """``Type: message`` in one line, whatever the error's ``__str__`` does."""
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001 - a hostile __str__ must not hide the error, nor end the process
+        text = "(its message cannot be read)"
+    first = text.splitlines()[0] if text else ""
+    return f"{type(error).__name__}: {first[:500]}" if first else type(error).__name__
+
+
 class MainspringError(Exception):
     """The root of all errors that Mainspring raises on purpose."""
 
@@ -83,6 +93,10 @@ class AttemptError(MainspringError):
     """Becomes an outcome of the attempt."""
 
 
+class CrashError(AttemptError):
+    """The process that made the attempt has died, was killed, or could not be started."""
+
+
 class RetryAfter(AttemptError):  # noqa: N818 - reads as what it asks for: ``raise RetryAfter("30s")``
     """Fail this attempt, for this reason, and wait this long, instead of the backoff, before the next."""
 
@@ -109,3 +123,23 @@ class Cancel(AttemptError):  # noqa: N818 - as above
 
 class GiveUp(AttemptError):  # noqa: N818 - as above
     """Fail the run with no further attempt."""
+
+
+class BreakerOpen(AttemptError):  # noqa: N818 - says how things stand: ``except BreakerOpen``
+    """A call was not made, for the circuit breaker ``breaker`` lets none through. Nothing of it has begun.
+
+    ``until``: from when one may be let through, epoch seconds; ``wait_seconds`` from now until then. With a probe under
+    way nobody knows, and it is 0. A job that does not catch it fails; its retry waits so long at the least.
+    """
+
+    def __init__(self, breaker: str, until: float, wait_seconds: float, why: str = "") -> None:
+        self.breaker, self.until, self.wait_seconds, self.why = breaker, until, wait_seconds, why
+        super().__init__(f"the circuit breaker {breaker} is open{f': {why}' if why else ''}")
+
+
+class StaleAttemptError(AttemptError):
+    """What this attempt writes is refused: the run has been claimed anew, or has ended. Its outcome will be refused too."""
+
+    def __init__(self, run: str, attempt: int) -> None:
+        self.run, self.attempt = run, attempt
+        super().__init__(f"run {run} is no longer this attempt's ({attempt}): it has been claimed anew, or has ended")

@@ -85,9 +85,33 @@ class RunStarted(RunEvent):
 
 @dataclass(frozen=True, slots=True)
 class RunCompleted(RunEvent):
+    """``notes``: of a degraded one, what it did without."""
+
     attempt: int
     seconds: float
     degraded: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgressed(RunEvent):
+    """``fraction`` is from 0 to 1."""
+
+    attempt: int
+    fraction: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunLogged(RunEvent):
+    """Lines of the run's log, each with ``at`` (ISO 8601), ``attempt``, ``level`` and ``text``; of many the newest.
+
+    ``left_out``: how many others there were, which are in the log.
+    """
+
+    attempt: int
+    lines: tuple[dict[str, Any], ...]
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +154,16 @@ class RunExpired(RunEvent):
 class RunReleased(RunEvent):
     """Given back to the queue unfinished, at no cost to the run: the kernel stops, or its plugin goes off."""
 
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunLost(RunEvent):
+    """Its kernel died while it had the run; told by the kernel that takes it up. ``losses``: how often that is held
+    against the run by now.
+    """
+
+    losses: int
     reason: str
 
 
@@ -194,9 +228,44 @@ class QueueResumed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerOpened(Event):
+    """``failures`` in a row, as counted by the kernel that tells; 0 when another kernel has opened it. ``until``: from
+    when a call may be let through to try, epoch seconds. ``error`` is the last one.
+    """
+
+    breaker: str
+    failures: int
+    until: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerHalfOpened(Event):
+    """The first call since it opened is let through; one at a time is, until it closes or opens again."""
+
+    breaker: str
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerClosed(Event):
+    breaker: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClockStepped(Event):
     """The wall clock moved against elapsed time by ``seconds`` (negative: back)."""
 
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoopBlocked(Event):
+    """The event loop had no turn for ``seconds``. Of what is not known of who blocked it, the text is empty."""
+
+    plugin: str
+    job: str
+    run: str
+    place: str
     seconds: float
 
 

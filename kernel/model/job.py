@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kernel.model.breaker import Breaker, breaker
 from kernel.model.duration import Duration, seconds
-from kernel.model.errors import ConfigError, nearest, shown
+from kernel.model.errors import ConfigError, shown
 from kernel.model.parameters import Parameters
 from kernel.model.rate import RateLimit, rate_limit
 from kernel.model.retry import Retry
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}", re.ASCII)
 """What a job, queue, plugin or schedule of a plugin may be called; a full job name joins two by a dot."""
+CORES = max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+"""How many runs of a job go on in processes at once, unless its concurrency says otherwise."""
 
 
 @dataclass(frozen=True, init=False)
@@ -65,6 +68,17 @@ class Policies:
     executor: str | None = None
     keep: Keep = field(default_factory=Keep)
     tags: tuple[str, ...] = ()
+    is_plain: bool = field(init=False, compare=False, repr=False)
+    """Whether they give a run nothing but queue and priority: then making one takes little."""
+
+    @property
+    def at_once(self) -> int | None:
+        """The concurrency, also that of a job which says none and has one by its executor."""
+        return CORES if self.concurrency is None and self.executor == "process" else self.concurrency
+
+    def __post_init__(self) -> None:
+        given = (self.expires_seconds, self.unique, self.concurrency_by, self.rate_limit_by, self.tags or None)
+        object.__setattr__(self, "is_plain", all(one is None for one in given))
 
 
 POLICY_NAMES = (
@@ -148,7 +162,7 @@ def _check_field(value: object) -> str | None:
 
 
 def _check_executor(value: object) -> str | None:
-    return None if value is None else check_name("executor", value)
+    return None if value is None else check_name("job's executor", value)
 
 
 def _limit(value: Any) -> float | None:
@@ -232,26 +246,40 @@ def make_job(plugin: str, function: Callable[..., Any], override: dict[str, Any]
     short = found.name or check_name("job", getattr(function, "__name__", None))
     parameters = Parameters.of(function)
     _check_fields(found, parameters)
+    is_async = inspect.iscoroutinefunction(function)
+    try:
+        check_executor(found.executor, is_async=is_async)
+    except ConfigError as error:
+        raise ConfigError(f"{short}: executor: {error}") from None
     return Job(
         name=f"{plugin}.{short}",
         plugin=plugin,
         function=function,
         policies=found,
         parameters=parameters,
-        is_async=inspect.iscoroutinefunction(function),
+        is_async=is_async,
         place=place_of(function),
     )
 
 
+def check_executor(name: str | None, *, is_async: bool) -> None:
+    """Which other names there are, the plugins decide."""
+    if name == "thread" and is_async:
+        raise ConfigError(
+            '"thread": an async def does not run in a thread of its own; expected "process", the name of a plugin\'s '
+            "executor, or none: then it runs on the loop"
+        )
+
+
 def _check_fields(found: Policies, parameters: Parameters) -> None:
     """Payload fields that policies name must be parameters; a limit by a field needs the limit itself."""
-    named = [("concurrency_by", found.concurrency_by), ("rate_limit_by", found.rate_limit_by)]
-    named += [("unique", field) for field in (found.unique.by if found.unique else ())]
-    for option, name in named:
-        if name is not None and name not in parameters.names and not parameters.is_open:
-            known = ", ".join(parameters.names) or "none at all"
-            near = nearest(name, parameters.names)
-            raise ConfigError(f"{option}: {shown(name)} is no parameter of the job; expected one of {known}.{near}")
+    by = found.unique.by if found.unique is not None else ()
+    named = {"concurrency_by": (found.concurrency_by,), "rate_limit_by": (found.rate_limit_by,), "unique": by}
+    for option, names in named.items():
+        try:
+            parameters.check_names(name for name in names if name is not None)
+        except ConfigError as error:
+            raise ConfigError(f"{option}: {error}") from None
     if found.concurrency_by is not None and found.concurrency is None:
         raise ConfigError("concurrency_by: expected concurrency too: how many runs of one value may run at once")
     if found.rate_limit_by is not None and found.rate_limit is None:

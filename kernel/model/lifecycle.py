@@ -47,7 +47,9 @@ def _after_failure(run: Claimed, failed: Failed, retry: Retry, now: float, sprea
     if failures >= retry.attempts or not failed.may_retry:
         reason = "attempts used up" if failed.may_retry else "given up"
         return _end(run, RunState.FAILED, now, error=error, reason=reason)._replace(failures=failures)
-    wait = failed.wait_seconds if failed.wait_seconds is not None else retry.wait_after(failures, spread)
+    wait = failed.wait_seconds
+    if wait is None:
+        wait = max(retry.wait_after(failures, spread), failed.at_least_seconds)
     return _again(run, RunState.RETRYING, now + wait, error=error)._replace(failures=failures)
 
 

@@ -14,9 +14,12 @@ class Completed(NamedTuple):
 
 
 class Failed(NamedTuple):
+    """``wait_seconds`` takes the place of the backoff; a backoff is not shorter than ``at_least_seconds``."""
+
     failure: Failure
     may_retry: bool = True
     wait_seconds: float | None = None
+    at_least_seconds: float = 0.0
 
 
 class Snoozed(NamedTuple):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import inspect
 import json
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NotRequired, Required
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, Required
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
-from pydantic_core import to_json
+from pydantic_core import to_json, to_jsonable_python
 from typing_extensions import TypedDict
 
-from kernel.model.errors import ConfigError, PayloadError, shown
+from kernel.model.errors import ConfigError, PayloadError, nearest, shown
+from kernel.model.payload import MAX_BYTES, NotJsonError, encode, encode_values, first_difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,6 +33,13 @@ class Parameters:
     schema: dict[str, Any]
     is_open: bool = False
     """Whether the function takes any other names too (``**others``)."""
+    defaults: dict[str, Any] = field(default_factory=dict)
+    """What a parameter is when the payload leaves it out, as JSON; those that JSON can carry."""
+
+    @property
+    def knows_types(self) -> bool:
+        """Whether values of the annotated types may be given as they are: where the code is."""
+        return self.validate is not None
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Parameters:
@@ -46,7 +54,9 @@ class Parameters:
         validate, schema = _check_by(function, payload)
         if others is not _NONE and others is not Any:
             validate = _with_others(validate, _check_by(function, dict[str, others])[0], fields.keys())  # type: ignore[valid-type] # as above
-        return cls(takes_context, tuple(fields), validate if fields or is_open else None, schema, is_open)
+            schema = _open_schema(payload, others)
+        defaults = _defaults_of(parameters[takes_context:])
+        return cls(takes_context, tuple(fields), validate if fields or is_open else None, schema, is_open, defaults)
 
     def check(self, job: str, text: str) -> None:
         """PayloadError naming the first field of the JSON ``text`` that does not fit."""
@@ -56,6 +66,31 @@ class Parameters:
                 raise PayloadError(job, "", found, "an empty one: the job takes no payload")
             return
         self.arguments(job, text)
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """ConfigError for one that is no parameter: in payloads it would be missing, and so be the same in all."""
+        for name in () if self.is_open else names:
+            if name not in self.names:
+                known = ", ".join(self.names) or "none at all"
+                near = nearest(name, self.names)
+                raise ConfigError(f"{shown(name)} is no parameter of the job; expected one of {known}.{near}")
+
+    def text_of(self, job: str, payload: dict[str, Any], limit: int = MAX_BYTES) -> str:
+        """The JSON text of a payload with values that JSON does not have: those of the annotated types, as Python code
+        has them. PayloadError for one that would not arrive equal to what was given.
+        """
+        try:
+            text = encode_values(payload, limit=limit)
+        except NotJsonError as error:
+            raise PayloadError(job, error.path, error.found, error.expected) from None
+        self.check(job, text)
+        found = first_difference(payload, self.arguments(job, text))
+        if found is not None:
+            expected = "JSON, or a value of the parameter's own type, that comes back equal"
+            raise PayloadError(
+                job, found.path, f"{_typed(found.given)} would arrive as {_typed(found.arrived)}", expected
+            )
+        return text
 
     def arguments(self, job: str, text: str) -> dict[str, Any]:
         """The keyword arguments in a stored payload; PayloadError when the code has changed since it was enqueued."""
@@ -114,6 +149,19 @@ def _fields_of(
     return fields, others
 
 
+def _defaults_of(parameters: list[inspect.Parameter]) -> dict[str, Any]:
+    defaults: dict[str, Any] = {}
+    for parameter in parameters:
+        if parameter.default is not parameter.empty:
+            try:
+                value = {parameter.name: to_jsonable_python(parameter.default)}
+                encode(value)
+            except Exception:  # noqa: BLE001, S112 - a default is a plugin's code, and may be anything
+                continue
+            defaults |= value
+    return defaults
+
+
 def _check_by(function: Callable[..., Any], kind: Any) -> tuple[Callable[[str], dict[str, Any]], dict[str, Any]]:
     """What reads JSON text as ``kind``, strictly all the way down, and the JSON Schema of it."""
     try:
@@ -143,15 +191,33 @@ def _with_others(
     return validate_all
 
 
+def _open_schema(payload: Any, others: Any) -> dict[str, Any]:
+    """The JSON Schema of a payload with ``**others``: made of both at once, so that two models of one name keep apart."""
+    adapters: list[tuple[str, Literal["validation"], TypeAdapter[Any]]] = [
+        ("payload", "validation", TypeAdapter(payload)),
+        ("others", "validation", TypeAdapter(dict[str, others])),
+    ]
+    found, shared = TypeAdapter.json_schemas(adapters)
+    models = shared.get("$defs", {})
+    schema, of_others = found["payload", "validation"], found["others", "validation"]
+    if "$ref" in schema:
+        schema = models.pop(schema["$ref"].rpartition("/")[2])
+    schema = schema | {"additionalProperties": of_others.get("additionalProperties", True)}
+    return schema | ({"$defs": models} if models else {})
+
+
 def _payload_error(job: str, error: ValidationError, text: str, names: tuple[str, ...]) -> PayloadError:
     first = error.errors(include_url=False, include_context=False)[0]
     if first["type"] == "json_invalid":  # a row that was written by hand
         return PayloadError(job, "", shown(text), "JSON")
     path = _path_in(json.loads(text), first["loc"])
     if first["type"] == "extra_forbidden":
+        if len(first["loc"]) > 1:  # of a model, whose fields are its own affair
+            return PayloadError(job, path, "is no field of what is expected there", "the fields of its type alone")
         return PayloadError(job, path, "is no parameter of the job", f"one of {', '.join(names)}")
     if first["type"] == "missing":
-        return PayloadError(job, f"{path}.{first['loc'][-1]}", "is missing", "a value: the parameter has no default")
+        what = "parameter" if len(first["loc"]) == 1 else "field"
+        return PayloadError(job, f"{path}.{first['loc'][-1]}", "is missing", f"a value: the {what} has no default")
     expected = first["msg"].removeprefix("Input should be ")
     return PayloadError(job, path, shown(first["input"]), expected[:1].lower() + expected[1:])
 
@@ -172,6 +238,10 @@ def _path_in(payload: Any, location: tuple[int | str, ...]) -> str:
         elif isinstance(here, list) and isinstance(part, int) and part < len(here):
             path, here = f"{path}[{part}]", here[part]
     return path
+
+
+def _typed(value: Any) -> str:
+    return f"{shown(value)} ({type(value).__name__})"
 
 
 def _named(function: Callable[..., Any]) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from kernel.model.errors import MainspringError, printable, shown
 
@@ -36,6 +36,56 @@ def encode(value: Any, *, limit: int = MAX_BYTES) -> str:
     if len(raw) > limit:
         raise NotJsonError("", f"{len(raw):,} bytes of JSON", f"at most {limit:,} bytes")
     return raw.decode()
+
+
+def encode_values(value: Any, *, limit: int = MAX_BYTES) -> str:
+    """As ``encode``, also for what pydantic knows how to write: models, dataclasses, instants, ids, enums, tuples.
+
+    Whether these come back equal depends on who reads them: ``first_difference`` says.
+    """
+    return encode(_as_json(value, "", 0), limit=limit)
+
+
+def _as_json(value: Any, path: str, depth: int) -> Any:
+    kind = type(value)
+    if depth > MAX_DEPTH or kind in (str, bool, int, float) or value is None:
+        return value  # too deep a value is refused when it is encoded
+    if kind is list:
+        return [_as_json(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
+    if kind is dict:
+        return {_key(key, path): _as_json(item, f"{path}.{key!s:.200}", depth + 1) for key, item in value.items()}
+    return _by_pydantic(value, path)
+
+
+def _key(key: Any, path: str) -> str:
+    return key if type(key) is str else next(iter(_by_pydantic({key: None}, path)))
+
+
+def _by_pydantic(value: Any, path: str) -> Any:
+    try:
+        return to_jsonable_python(value, round_trip=True)
+    except (PydanticSerializationError, ValueError, RecursionError):
+        found = f"{shown(value)} ({type(value).__name__})"
+        raise NotJsonError(path, found, f"{_JSON}; or what pydantic can write as JSON") from None
+
+
+class Difference(NamedTuple):
+    """Where what was given is not what would arrive."""
+
+    path: str
+    given: Any
+    arrived: Any
+
+
+def first_difference(given: Any, arrived: Any, path: str = "") -> Difference | None:
+    """The first place, from outside to inside, where ``arrived`` is not equal to ``given``; None when all of it is."""
+    if type(given) is dict and type(arrived) is dict and given.keys() == arrived.keys():
+        inner = ((item, arrived[key], f"{path}.{key!s:.200}") for key, item in given.items())
+    elif type(given) is list and type(arrived) is list and len(given) == len(arrived):
+        inner = ((*pair, f"{path}[{index}]") for index, pair in enumerate(zip(given, arrived, strict=True)))
+    else:
+        return None if given == arrived else Difference(path, given, arrived)
+    return next((found for one in inner if (found := first_difference(*one))), None)
 
 
 def _check(value: Any, path: str, depth: int) -> None:

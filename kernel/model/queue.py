@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from kernel.model.rate import RateLimit
 
 
 class Queue(NamedTuple):
-    """What plugins.toml says of a queue. ``concurrency`` None is no limit; past ``max_waiting`` enqueue fails."""
+    """What plugins.toml says of a queue. A limit of None is none; past ``max_waiting`` enqueue fails."""
 
     name: str
     concurrency: int | None = None
     max_waiting: int = 1_000_000
+    rate_limit: RateLimit | None = None

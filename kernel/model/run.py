@@ -169,6 +169,8 @@ class Run(NamedTuple):
     losses: int = 0
     progress: float | None = None
     progress_text: str | None = None
+    is_new: bool = False
+    """In the answer of an enqueue: whether that has made it, and not found it there."""
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -271,16 +273,16 @@ def _json_or_text(text: str) -> Any:
         return text
 
 
-def as_run(new: NewRun) -> Run:
+def as_run(new: NewRun, *, is_new: bool = False) -> Run:
     """The run that enqueue answers with, as it stands in the store just now."""
-    return Run(*new[:10])
+    return Run(*new[:10], is_new=is_new)
 
 
 def claimed_of(run: Run) -> Claimed:
     """The claim of a run that is running."""
     return Claimed(
         run.id, run.job, run.queue, run.priority, run.payload_text, run.enqueued, run.due, run.urgency, run.token,
-        run.attempt, run.failures, run.extra,
+        run.attempt, run.failures, run.extra, run.losses,
     )  # fmt: skip
 
 

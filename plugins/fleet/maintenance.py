@@ -33,7 +33,9 @@ class Maintenance:
         # Not the time of day by the clock: after a downtime, or at a second attempt, that may be another day's.
         due_at = ctx.tick.due_at if ctx.tick else ctx.run.enqueued_at
         with telling(ctx, "daily_maintenance_check", processed=0, errors=0) as counts:
-            for car in await self._fleet.cars.needing_maintenance(due_at - self._maintenance_after):
+            cars = await self._fleet.cars.needing_maintenance(due_at - self._maintenance_after)
+            for number, car in enumerate(cars):
+                await ctx.progress(number / len(cars), car.title)
                 try:
                     await self._remind(car, due_at)
                     counts["processed"] += 1

@@ -43,12 +43,14 @@ class Processing:
         self._demand = demand_of(await self._fleet.cars.revenue())
         return self._demand
 
-    async def _compute(self, car_id: str, *, anew: bool) -> float:
+    async def _compute(self, ctx: Context, car_id: str, *, anew: bool) -> float:
         car = await self._fleet.cars.by_id(car_id)
         if car is None:
             raise GiveUp(f"the fleet has no car {car_id!r}")
+        await ctx.progress(0.3, f"works out what the {car.title} may earn")
         demand = self._demand if self._demand is not None and not anew else await self._read_demand()
         value = yearly_earnings(car, demand)
+        await ctx.progress(0.8, "records it")
         await self._fleet.cars.record_computation(car_id, value, datetime.now(UTC))
         return value
 
@@ -64,6 +66,6 @@ class Processing:
         with telling(ctx, "process_car", car_id=car_id, computed=False) as facts:
             value = None if force else await self._fleet.cars.computation_of(car_id)
             if value is None:
-                value = await self._compute(car_id, anew=force)
+                value = await self._compute(ctx, car_id, anew=force)
                 facts["computed"] = True
         return value

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from kernel import Context, cron
 
 from .telling import telling
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from datetime import datetime, timedelta
 
     from .fleet import Fleet
-
-T = TypeVar("T")
-
-
-async def _optional(
-    ctx: Context, gaps: list[str], label: str, function: Callable[..., Awaitable[T]], *args: Any, fallback: T
-) -> T:
-    """What the function gives, or the fallback and one more gap."""
-    try:
-        return await function(*args)
-    except Exception:
-        ctx.log.exception("the report goes without %s", label)
-        gaps.append(label)
-        return fallback
 
 
 class Report:
@@ -51,8 +36,10 @@ class Report:
         with telling(ctx, "generate_weekly_report", section="critical_data", gaps=gaps) as facts:
             counts = await self._car_counts()
             facts["section"] = "all"
-            alerts: list[str] = await _optional(ctx, gaps, "alerts", self._maintenance_alerts, due_at, fallback=[])
-            revenue = await _optional(ctx, gaps, "revenue", self._fleet.partner.fetch_revenue, fallback=None)
+            alerts = await ctx.optional("maintenance alerts", self._maintenance_alerts, due_at, fallback=[])
+            revenue = await ctx.optional("revenue", self._fleet.partner.fetch_revenue)
+            # Each note is the label, and the error, which the readers of the report need not see.
+            gaps += [note.partition(":")[0] for note in ctx.notes]
         return {
             "day": due_at.date().isoformat(),
             **counts,

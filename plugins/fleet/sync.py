@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kernel import Context, Retry, RetryAfter, cron, every, job
+from kernel import BreakerOpen, Context, Retry, RetryAfter, cron, every, job
 
 from .partner_client import PartnerError
 from .telling import telling
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from .car import CarUpdate
     from .fleet import Fleet
+
+    Fetch = Callable[[int], Awaitable[list[CarUpdate]]]
 
 _CARS_AT_ONCE = 100
 
@@ -27,8 +33,8 @@ class Sync:
             await self._fleet.cars.mark_synced([car])
             counts["sent"] += 1
 
-    async def _take_updates(self, counts: dict[str, Any]) -> None:
-        updates = await self._fleet.partner.fetch_car_updates(since=await self._fleet.cars.latest_update())
+    async def _take_updates(self, counts: dict[str, Any], fetch: Fetch) -> None:
+        updates = await fetch(await self._fleet.cars.latest_update())
         counts["received"] += len(updates)
         counts["applied"] += await self._fleet.cars.apply_updates(updates)
 
@@ -45,7 +51,7 @@ class Sync:
         try:
             with telling(ctx, "sync_with_retry", sent=0, received=0, applied=0) as counts:
                 await self._send_cars(counts)
-                await self._take_updates(counts)
+                await self._take_updates(counts, self._fleet.partner.fetch_car_updates)
         except PartnerError as error:
             if error.retry_after_seconds is not None:
                 raise RetryAfter(error.retry_after_seconds) from error
@@ -54,6 +60,11 @@ class Sync:
 
     @cron("0 */2 * * *")
     async def sync_with_external_api(self, ctx: Context) -> None:
-        # As above: what the partner did not tell now it tells in two hours.
-        with suppress(PartnerError), telling(ctx, "sync_with_external_api", received=0, applied=0) as counts:
-            await self._take_updates(counts)
+        breaker = ctx.breaker("partner", failure_threshold=5, recovery_timeout="60s", success_threshold=3)
+        try:
+            # As above: what the partner did not tell now it tells in two hours.
+            with suppress(PartnerError), telling(ctx, "sync_with_external_api", received=0, applied=0) as counts:
+                # Nothing but the partner's own part: a fault of the fleet's table is no reason to leave the partner alone.
+                await self._take_updates(counts, partial(breaker.call, self._fleet.partner.fetch_car_updates))
+        except BreakerOpen as error:
+            ctx.log.warning("the sync with the external API is skipped: %s", error)

@@ -6,6 +6,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from kernel import BreakerOpen
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -16,11 +18,14 @@ if TYPE_CHECKING:
 def telling(ctx: Context, operation: str, **facts: Any) -> Iterator[dict[str, Any]]:
     """Tells how the block ended and how long it took; an error is told and goes on its way.
 
-    ``facts`` are told too, as they are when the block ends: it gets them to count in.
+    ``facts`` are told too, as they are when the block ends: it gets them to count in. A call that a breaker does not
+    let through is no error that people need to hear of: its failures were told when it opened.
     """
     started = time.monotonic()
     try:
         yield facts
+    except BreakerOpen:
+        raise
     except Exception as error:
         ctx.notify_error(error, operation=operation, **facts, duration_seconds=_since(started))
         raise

@@ -10,7 +10,7 @@ from kernel.model.job import Keep
 from .rows import end_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from kernel.model.run import Run
 
@@ -22,10 +22,12 @@ TIDY_FROM = 64
 class Shelf:
     """The ended runs of one job, in the order in which they ended; those that were retried since are passed over."""
 
-    __slots__ = ("_completed", "_failed", "_full", "_gone", "_most", "_runs")
+    __slots__ = ("_completed", "_failed", "_forget", "_full", "_gone", "_most", "_noted", "_runs")
 
-    def __init__(self, runs: dict[str, Done]) -> None:
+    def __init__(self, runs: dict[str, Done], noted: set[str], forget: Callable[[str], None]) -> None:
         self._runs = runs
+        self._noted = noted
+        self._forget = forget
         self._completed: deque[End] = deque()
         self._failed: deque[End] = deque()
         self._gone = 0
@@ -55,9 +57,11 @@ class Shelf:
 
     def drop_to(self, count: int) -> None:
         """Drops the oldest until no more than so many are left."""
-        if not self._failed and not self._gone:
-            for _ in range(len(self._completed) - count):
-                self._drop(self._completed)
+        if not self._failed and not self._gone and not self._noted:
+            # As it is most of the time; the same as below, and quicker.
+            runs, completed = self._runs, self._completed
+            for _ in range(len(completed) - count):
+                del runs[completed.popleft().id]
         while len(self) > count:
             self._drop_oldest()
 
@@ -85,7 +89,11 @@ class Shelf:
         return ends[0] if ends else None
 
     def _drop(self, ends: deque[End]) -> None:
-        del self._runs[ends.popleft().id]
+        run_id = ends.popleft().id
+        del self._runs[run_id]
+        if self._noted and run_id in self._noted:
+            self._noted.remove(run_id)
+            self._forget(run_id)
 
     def _stands(self, end: End) -> bool:
         done = self._runs.get(end.id)
@@ -93,8 +101,12 @@ class Shelf:
 
 
 class EndedRuns:
-    def __init__(self) -> None:
+    def __init__(self, forget: Callable[[str], None]) -> None:
+        """``forget`` is called with each run in ``noted`` that is dropped."""
         self.runs: dict[str, Done] = {}
+        self.noted: set[str] = set()
+        """The few runs, ended or not, of which more is kept elsewhere."""
+        self._forget = forget
         self._shelves: dict[str, Shelf] = {}
 
     def add(self, job: str, end: End, done: Done) -> None:
@@ -102,7 +114,7 @@ class EndedRuns:
         self.runs[end.id] = done
         shelf = self._shelves.get(job)
         if shelf is None:
-            shelf = self._shelves[job] = Shelf(self.runs)
+            shelf = self._shelves[job] = Shelf(self.runs, self.noted, self._forget)
         shelf.add(end)
 
     def remove(self, run: Run) -> None:

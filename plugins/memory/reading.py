@@ -36,7 +36,7 @@ class Reader:
         """Newest first; those of the query's page and of all later ones."""
         for run_id in sorted(self._ids(query), reverse=True):
             if query.before is None or run_id < query.before:
-                facts = self._facts(run_id)
+                facts = self.facts(run_id)
                 if facts is not None and _matches(facts, query):
                     yield self.run(run_id)
 
@@ -69,7 +69,7 @@ class Reader:
 
     def state_of(self, run_id: str) -> str | None:
         """None when there is no such run."""
-        facts = self._facts(run_id)
+        facts = self.facts(run_id)
         return None if facts is None else facts[0]
 
     def _ids(self, query: RunQuery) -> Iterable[str]:
@@ -86,7 +86,7 @@ class Reader:
             places.append(self._ended)
         return chain.from_iterable(places)
 
-    def _facts(self, run_id: str) -> Facts | None:
+    def facts(self, run_id: str) -> Facts | None:
         if run_id in self._waiting:
             return _of_waiting(self._waiting[run_id])
         if run_id in self._held:
@@ -95,7 +95,7 @@ class Reader:
 
     def _all_facts(self, query: RunQuery) -> Iterable[Facts]:
         if query.ids is not None:
-            found = (self._facts(run_id) for run_id in set(query.ids))
+            found = (self.facts(run_id) for run_id in set(query.ids))
             return (facts for facts in found if facts is not None)
         return chain(map(_of_waiting, self._waiting.values()), self._facts_of_held(), self._facts_of_ended())
 

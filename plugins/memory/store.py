@@ -5,16 +5,32 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from kernel.contracts.store import Finishes, KernelRow, QueueRow, Signals
+from kernel.contracts.store import KernelRow, QueueRow, Signals
 
+from .breakers import Breakers
 from .runs import Runs
 from .schedules import Ledger, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from kernel.contracts.store import Announced, Claim, Claims, Ended, Look, Looked, RunQuery, Unfinished
+    from kernel.contracts.store import (
+        Announced,
+        BreakerRow,
+        Claim,
+        Claims,
+        Edge,
+        Ended,
+        Entry,
+        Finishes,
+        Look,
+        Looked,
+        RunLog,
+        RunQuery,
+        Unfinished,
+    )  # fmt: skip
     from kernel.model.job import Keep
+    from kernel.model.rate import RateLimit
     from kernel.model.run import Change, NewRun, Run
     from kernel.model.schedule import ScheduleRow, Tick
 
@@ -30,6 +46,7 @@ class MemoryStore:
         self._kernels: dict[str, KernelRow] = {}
         self._announced: list[Announced] = []
         self._pauses: dict[str, float] = {}
+        self._breakers = Breakers()
         self._queue_changes = 0
         self._values: dict[str, dict[str, str]] = {}
 
@@ -59,7 +76,7 @@ class MemoryStore:
         """No other process can change it."""
 
     async def signals(self) -> Signals:
-        return Signals(self._rows.changes, self._queue_changes, self._runs.wishes)
+        return Signals(self._rows.changes, self._queue_changes, self._runs.wishes, self._breakers.changes)
 
     # The way of a run
 
@@ -70,7 +87,16 @@ class MemoryStore:
         return self._runs.claim(claim)
 
     async def finish(self, changes: Sequence[Change]) -> Finishes:
-        return Finishes(self._runs.finish(changes))
+        return self._runs.finish(changes)
+
+    async def record(self, entries: Sequence[Entry]) -> list[bool]:
+        return self._runs.record(entries)
+
+    async def steps(self, run: str) -> dict[str, str]:
+        return self._runs.records.steps(run)
+
+    async def log(self, run: str) -> RunLog:
+        return self._runs.records.log(run)
 
     async def stick(self, ids: Sequence[str]) -> None:
         self._runs.stick(ids)
@@ -92,10 +118,18 @@ class MemoryStore:
     async def runs(self, query: RunQuery) -> list[Run]:
         return list(islice(self._runs.read.runs(query), query.limit))
 
+    async def edges(self, runs: Sequence[str]) -> list[Edge]:
+        return self._runs.edges.of(runs)
+
+    async def rate_room_at(self, kind: str, name: str, key: str, limit: RateLimit, now: float) -> float:
+        return self._runs.rates.room_at((kind, name, key), limit, now)
+
     async def count(self, query: RunQuery) -> dict[str, int]:
         return self._runs.read.count(query)
 
     async def prune(self, keep: Mapping[str, Keep], default: Keep, ticks_before: float, now: float, limit: int) -> int:
+        self._runs.unique.tidy(now)
+        self._runs.rates.tidy(now)
         return self._runs.ended.prune(keep, default, now, limit) + self._ledger.prune(ticks_before, limit)
 
     # Queues
@@ -109,6 +143,14 @@ class MemoryStore:
             self._pauses.pop(queue, None)
         else:
             self._pauses[queue] = until
+
+    # Breakers
+
+    async def breakers(self) -> list[BreakerRow]:
+        return self._breakers.all()
+
+    async def put_breaker(self, row: BreakerRow) -> bool:
+        return self._breakers.put(row)
 
     # Schedules
 

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 from kernel.model.run import Run, RunState
 
 from .instants import Instants
-from .lanes import Lane, Lanes
-from .rows import DUE, EXTRA, ID, JOB, PRIORITY, QUEUE, STATE, with_state
+from .lanes import Lanes, earliest
+from .rows import DUE, EXTRA, ID, JOB, NO_KEYS, PRIORITY, QUEUE, STATE, keys_of, with_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kernel.contracts.store import Claim
 
+    from .lane import Lane
+    from .rates import Rates
     from .rows import Waits
 
 NOT_DUE = (RunState.SCHEDULED, RunState.RETRYING)
@@ -42,10 +44,10 @@ class QueueSize:
 
 
 class Waiting:
-    def __init__(self) -> None:
+    def __init__(self, rates: Rates) -> None:
         self.runs: dict[str, Waits] = {}
         self.sizes: dict[str, QueueSize] = {}
-        self._lanes = Lanes(self.runs)
+        self._lanes = Lanes(self.runs, rates)
         self._due = Instants(self.runs, _due_of)
         self._expiries = Instants(self.runs, expires_of)
 
@@ -61,11 +63,13 @@ class Waiting:
         return found
 
     def next_due(self) -> float | None:
-        return self._due.first()
+        """When there may be something to claim that there was not at the last claim."""
+        return earliest(self._due.first(), self._lanes.room_at())
 
     # In
 
     def add_all(self, runs: Mapping[str, Waits]) -> None:
+        """Runs that have just been enqueued."""
         self.runs.update(runs)
         lane: Lane | None = None
         size: QueueSize | None = None
@@ -75,14 +79,29 @@ class Waiting:
                 queue = run[QUEUE]
                 size = self.sizes.setdefault(queue, QueueSize())
             size.waiting += 1
-            if run[STATE] == "queued":
+            extra = run[EXTRA]
+            if run[STATE] != "queued":
+                self._put_aside(run, size)
+            elif extra is not None and keys_of(run) != NO_KEYS:
+                self._lanes.add(run)
+            else:
                 if lane is None or run[JOB] != lane.job or queue != lane.queue or run[PRIORITY] != lane.priority:
                     lane = self._lanes.lane_of(run)
                 lane.add(run)
-            else:
-                self._put_aside(run, size)
-            if run[EXTRA] is not None and (expires := expires_of(run)) is not None:
+            if extra is not None and (expires := expires_of(run)) is not None:
                 self._expiries.add(expires, run[ID])
+
+    def add(self, run: Waits) -> None:
+        """Any run, also one that has been claimed before."""
+        self.runs[run[ID]] = run
+        size = self.sizes.setdefault(run[QUEUE], QueueSize())
+        size.waiting += 1
+        if run[STATE] == "queued":
+            self._lanes.add(run)
+        else:
+            self._put_aside(run, size)
+        if (expires := expires_of(run)) is not None:
+            self._expiries.add(expires, run[ID])
 
     def queue_due(self, now: float) -> None:
         """What has become due is queued."""
@@ -101,7 +120,7 @@ class Waiting:
 
     def _become_queued(self, run: Waits) -> None:
         queued = self.runs[run[ID]] = with_state(run, RunState.QUEUED)
-        self._lanes.lane_of(queued).add(queued)
+        self._lanes.add(queued)
 
     def _put_aside(self, run: Waits, size: QueueSize) -> None:
         """Where a run that is not queued waits: blocked ones nowhere, the others for their instant."""
@@ -122,6 +141,10 @@ class Waiting:
         if self._expiries:
             self._expiries.leave(sum(expires_of(run) is not None for run in taken))
         return taken
+
+    def has_ended(self, job: str, key: str) -> None:
+        """A run with this concurrency key runs no more."""
+        self._lanes.keys.end(job, key)
 
     def expires_by(self, now: float) -> bool:
         """Whether there is a run to expire."""

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from kernel.contracts.store import Claims
+from kernel.contracts.store import SUSPECT_LOSSES, Claims
 
+from . import limited
+from .candidates import read_suspects
+from .control import leave
 from .database import json_of
-from .rows import claimed_of, nested, number, run_of
+from .dependents import NOTHING, follow
+from .found import find
+from .limits import wake_all, wake_due
+from .marking import keyed, mark, mark_picked
+from .rows import EXPIRED, SUSPECT, nested, number, run_of
 from .unblock import unblock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from kernel.contracts.store import Claim
     from kernel.model.run import Claimed, Run
 
     from .database import Database
+    from .dependents import Followed
 
 _FAR = (math.inf, "")
 _MOST_CANDIDATES = 4096
@@ -29,30 +34,68 @@ _MOST_CANDIDATES = 4096
 
 def claim(database: Database, wanted: Claim) -> Claims:
     """One look at what is due and at the lanes, one to four statements for what is taken."""
-    next_due, next_expiry, lanes = _facts(database)
+    now = wanted.now
+    next_due, next_expiry, lanes, held_back = _facts(database)
     expired: list[Run] = []
-    if next_expiry is not None and next_expiry <= wanted.now:
-        expired = _expire(database, wanted.now)
-    if next_due is not None and next_due <= wanted.now:
-        database.change("claim_due", wanted.now)
-    if expired or (next_due is not None and next_due <= wanted.now):
-        next_due, _, lanes = _facts(database)
-    return Claims(_take(database, wanted, json.loads(lanes)), next_due, expired)
+    followed = NOTHING
+    is_changed = False
+    if next_expiry is not None and next_expiry <= now:
+        expired, followed = _expire(database, now)
+        is_changed = True
+    if next_due is not None and next_due <= now:
+        database.change("claim_due", SUSPECT_LOSSES, now)
+        is_changed = True
+    if _wake(database, wanted, held_back) or is_changed:
+        next_due, _, lanes, held_back = _facts(database)
+    found = json.loads(lanes)
+    if held_back is None and not limited.concerns(wanted, found):
+        return Claims(_take(database, wanted, found), next_due, expired, followed.cancelled)
+    runs, next_room = _take_limited(database, wanted, found, held_back)
+    if next_room is not None and (next_due is None or next_room < next_due):
+        next_due = next_room
+    return Claims(runs, next_due, expired, followed.cancelled)
 
 
-def _facts(database: Database) -> tuple[float | None, float | None, str]:
-    scheduled, retrying, expiry, lanes = database.row("claim_facts")
-    return min((due for due in (scheduled, retrying) if due is not None), default=None), expiry, lanes
+def _facts(database: Database) -> tuple[float | None, float | None, str, int | None]:
+    """When the next run is due, when the next one expires, the lanes as JSON, and the least code of what is held back."""
+    scheduled, retrying, expiry, lanes, held_back = database.row("claim_facts")
+    if scheduled is None or (retrying is not None and retrying < scheduled):
+        scheduled = retrying
+    return scheduled, expiry, lanes, held_back
 
 
-def _expire(database: Database, now: float) -> list[Run]:
-    seqs = database.value("claim_expired", now)
-    database.change("expire", now, seqs)
-    runs = [run_of(row) for row in database.rows("runs", seqs)]
-    for run in runs:
-        database.room.left(run.queue, 1)
+def _wake(database: Database, wanted: Claim, held_back: int | None) -> bool:
+    """Whether runs that were held back may go now: their instant has come, or the limits are others than they were."""
+    limits = (wanted.key_limits, wanted.key_rates)
+    is_other = limits != database.limits
+    if is_other:
+        database.limits = (dict(wanted.key_limits), dict(wanted.key_rates))
+        database.keyed = keyed(database.claimed)
+        if held_back is not None:
+            wake_all(database)
+    return held_back is not None and (wake_due(database, wanted.key_rates, wanted.now) or is_other)
+
+
+def _take_limited(
+    database: Database, wanted: Claim, lanes: list[list[str]], held_back: int | None
+) -> tuple[list[Claimed], float | None]:
+    """A suspect that may not be claimed just now makes no claim a limited one."""
+    suspects = read_suspects(database, wanted) if held_back == SUSPECT and wanted.suspects > 0 else []
+    is_limited = bool(suspects) or held_back != SUSPECT or limited.concerns(wanted, lanes)
+    if not is_limited and not database.value("claim_held_back"):
+        return _take(database, wanted, lanes), None
+    return limited.take(database, wanted, [(queue, job) for queue, job in lanes], suspects)
+
+
+def _expire(database: Database, now: float) -> tuple[list[Run], Followed]:
+    seqs = json.loads(database.value("claim_expired", now))
+    found = find(database, seqs)
+    database.change("expire", now, json_of(seqs))
+    runs = [run_of(row) for row in database.rows("runs", json_of(seqs))]
+    leave(database, found)
+    followed = follow(database, [(run.id, EXPIRED) for run in runs], now)
     unblock(database, [run.schedule for run in runs], now)
-    return runs
+    return runs, followed
 
 
 def _take(database: Database, wanted: Claim, lanes: list[list[str]]) -> list[Claimed]:
@@ -68,23 +111,8 @@ def _take(database: Database, wanted: Claim, lanes: list[list[str]]) -> list[Cla
     if len(open_lanes) == 1:
         queue, job, most = open_lanes[0]
         rows = json.loads(database.value("claim_lane", queue, job, before, most))
-        return _mark(database, wanted, rows, repeat((queue, job)))
-    picked = _pick(database, wanted, before, open_lanes)
-    rows = json.loads(database.value("claim_picked", json_of(seq for seq, _, _ in picked))) if picked else []
-    return _mark(database, wanted, rows, [(queue, job) for _, queue, job in picked])
-
-
-def _mark(database: Database, wanted: Claim, rows: list[list[Any]], lanes: Iterable[tuple[str, str]]) -> list[Claimed]:
-    """What is taken runs from now on."""
-    if not rows:
-        return []
-    seqs = [row[0] for row in rows]
-    database.change("claim", wanted.kernel, wanted.now, json_of(seqs))
-    runs = [claimed_of(row, queue, job) for row, (queue, job) in zip(rows, lanes, strict=False)]
-    database.claimed.update(zip([run.id for run in runs], zip(seqs, runs, strict=True), strict=True))
-    for queue, count in Counter([run.queue for run in runs]).items():
-        database.room.left(queue, count)
-    return runs
+        return mark(database, wanted, rows, repeat((queue, job)))
+    return mark_picked(database, wanted, _pick(database, wanted, before, open_lanes))
 
 
 def _pick(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from kernel.contracts.store import Ended
+from kernel.contracts.store import SUSPECT_LOSSES, Ended
 from kernel.model.run import AGING_SECONDS
 
 from .database import json_of
-from .rows import QUEUED, RUNNING, STATE_OF, run_of
+from .dependents import Followed, follow
+from .found import find, find_ids
+from .limits import KEY, RATE, wake
+from .rows import CANCELLED, COMPLETED, QUEUED, RUNNING, STATE_OF, run_of
 from .unblock import unblock
 
 if TYPE_CHECKING:
@@ -18,86 +20,91 @@ if TYPE_CHECKING:
     from kernel.model.run import Run
 
     from .database import Database
-
-
-class Found(NamedTuple):
-    """As ``ended.sql`` gives it."""
-
-    seq: int
-    id: str
-    job: str
-    queue: str
-    state: int
-    schedule: str | None
-    unique_key: str | None
+    from .found import Found
 
 
 def cancel(database: Database, ids: Sequence[str], reason: str, now: float) -> list[Ended]:
     found = find_ids(database, ids)
-    unblock(database, end(database, found, reason, now), now)
-    return _ended(database, found)
+    schedules, followed = end(database, found, reason, now)
+    unblock(database, schedules, now)
+    return [*_ended(database, found, {}), *followed.cancelled]
 
 
-def end(database: Database, found: Iterable[Found], reason: str, now: float) -> list[str | None]:
-    """Waiting runs become cancelled, running ones carry the wish; the schedules of which something ended."""
+def end(database: Database, found: Iterable[Found], reason: str, now: float) -> tuple[list[str | None], Followed]:
+    """Waiting runs become cancelled, running ones carry the wish; the schedules of which something ended, and what followed."""
     waiting = [run for run in found if run.state <= QUEUED]
     running = [run.seq for run in found if run.state == RUNNING]
+    followed = Followed()
     if waiting:
         database.change("cancel_waiting", reason, now, json_of(run.seq for run in waiting))
-        for run in waiting:
-            database.room.left(run.queue, 1)
+        database.change_each("period_end", [(run.id,) for run in waiting])
+        leave(database, waiting)
+        followed = follow(database, [(run.id, CANCELLED) for run in waiting], now)
     if running:
         database.change("cancel_running", reason, json_of(running))
         database.signal("cancels")
-    return [run.schedule for run in waiting]
+    return [run.schedule for run in waiting], followed
+
+
+def leave(database: Database, waiting: Sequence[Found]) -> None:
+    """These wait no longer, and do not run either."""
+    for run in waiting:
+        database.room.left(run.queue, 1)
+    keys = [(run.job, run.concurrency_key) for run in waiting if run.concurrency_key is not None]
+    rates = [(run.job, run.rate_key) for run in waiting if run.rate_key is not None]
+    if keys:
+        wake(database, KEY, keys)
+    if rates:
+        wake(database, RATE, rates)
 
 
 def retry(database: Database, ids: Sequence[str], now: float) -> list[Ended]:
+    """Of two that have one unique key the first is retried."""
     found = find_ids(database, ids)
-    first: dict[Any, int] = {}
-    for run in found:
-        first.setdefault(run.seq if run.unique_key is None else (run.job, run.unique_key), run.seq)
-    database.change("retry", now=now, aging=AGING_SECONDS, seqs=json_of(first.values()))
-    ended = _ended(database, found)
-    for change in ended:
-        if change.after != change.before:
-            database.room.came_back(change.queue, 1)
-    return ended
+    ended = [run for run in found if run.state > COMPLETED]
+    held = _holders(database, [run for run in ended if run.unique_key is not None], now)
+    database.change("retry", now=now, aging=AGING_SECONDS, seqs=json_of(run.seq for run in ended if run.id not in held))
+    for run in ended:
+        if run.id not in held:
+            database.room.came_back(run.queue, 1)
+    return _ended(database, found, held)
+
+
+def _holders(database: Database, keyed: Sequence[Found], now: float) -> dict[str, str]:
+    """Which of these runs cannot have their unique key, and the run that has it."""
+    if not keyed:
+        return {}
+    asked = [(number, run.seq, run.id, now) for number, run in enumerate(keyed)]
+    held = {keyed[number].id: holder for number, holder in database.list_each("unique_holders", asked)}
+    first: dict[tuple[str, str | None], str] = {}
+    for run in keyed:
+        if run.id not in held:
+            holder = first.setdefault((run.job, run.unique_key), run.id)
+            if holder != run.id:
+                held[run.id] = holder
+    return held
 
 
 def stick(database: Database, ids: Sequence[str]) -> None:
     database.change_each("stick", [(run_id,) for run_id in ids])
 
 
-def release(database: Database, kernel: str | None) -> list[Run]:
-    """What this kernel (None: any) still has claimed waits again."""
-    seqs = database.value("running_of", kernel=kernel)
+def release(database: Database, kernel: str) -> list[Run]:
+    """What this kernel still has claimed waits again."""
+    seqs = database.value("running_of", kernel)
     if seqs == "[]":
         return []
-    database.change("release", seqs)
+    database.change("release", SUSPECT_LOSSES, seqs)
     database.claimed.clear()
+    database.keyed.clear()
     database.room.forget()
     return [run_of(row) for row in database.rows("runs", seqs)]
 
 
-def find_ids(database: Database, ids: Sequence[str]) -> list[Found]:
-    """What is there of these ids, in their order, each once."""
-    wanted = list(dict.fromkeys(ids))
-    numbers = sorted(database.list_each("seqs", list(enumerate(wanted)))) if wanted else []
-    return _find(database, [seq for _, seq, _ in numbers])
-
-
-def _find(database: Database, seqs: Sequence[int]) -> list[Found]:
-    if not seqs:
-        return []
-    rows = json.loads(database.value("ended", json_of(seqs)))
-    return [Found(seq, *row) for seq, row in zip(seqs, rows, strict=True)]
-
-
-def _ended(database: Database, found: Sequence[Found]) -> list[Ended]:
+def _ended(database: Database, found: Sequence[Found], held: dict[str, str]) -> list[Ended]:
     """What became of the runs that were found before."""
-    after = _find(database, [run.seq for run in found])
+    after = find(database, [run.seq for run in found])
     return [
-        Ended(run.id, run.job, run.queue, str(STATE_OF[run.state]), str(STATE_OF[now.state]))
+        Ended(run.id, run.job, run.queue, str(STATE_OF[run.state]), str(STATE_OF[now.state]), held.get(run.id))
         for run, now in zip(found, after, strict=True)
     ]

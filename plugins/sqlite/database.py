@@ -21,12 +21,17 @@ class Redo(Exception):  # noqa: N818 - no error: it asks for the same transactio
 
 
 class Database:
-    """``claimed``: id -> (seq, run) of what this kernel has claimed; it saves looking up, and may be incomplete."""
+    """``claimed``: id -> (seq, run) of what this kernel has claimed; it saves looking up, and may be incomplete.
+
+    ``keyed``: ids of those that have a concurrency key. ``limits``: by which limits runs were last held back.
+    """
 
     def __init__(self, connection: sqlite3.Connection, room: Room) -> None:
         self.connection = connection
         self.room = room
         self.claimed: dict[str, tuple[int, Claimed]] = {}
+        self.keyed: set[str] = set()
+        self.limits: Any = None
         self.is_careful = False
         self.mark = 0
 
@@ -34,18 +39,23 @@ class Database:
         """From here on the transaction has changed nothing: the step that says so has undone what it did."""
         self.mark = self.connection.total_changes
 
-    def row(self, name: str, *values: Any, **named: Any) -> Any:
+    def forget(self) -> None:
+        """Something was rolled back: what is only known from what was written may be wrong."""
+        self.room.forget()
+        self.limits = None
+
+    def row(self, name: str, /, *values: Any, **named: Any) -> Any:
         """The one row of a statement, or None. Its parameters are either ``?`` in their order, or named."""
         return self.connection.execute(statement(name), named or values).fetchone()
 
-    def value(self, name: str, *values: Any, **named: Any) -> Any:
+    def value(self, name: str, /, *values: Any, **named: Any) -> Any:
         """The one value of the one row of a statement."""
         return self.row(name, *values, **named)[0]
 
-    def rows(self, name: str, *values: Any, **named: Any) -> list[Any]:
+    def rows(self, name: str, /, *values: Any, **named: Any) -> list[Any]:
         return self.connection.execute(statement(name), named or values).fetchall()
 
-    def change(self, name: str, *values: Any, **named: Any) -> int:
+    def change(self, name: str, /, *values: Any, **named: Any) -> int:
         """How many rows a statement changed."""
         before = self.connection.total_changes
         self.connection.execute(statement(name), named or values)
@@ -72,3 +82,8 @@ class Database:
 def json_of(numbers: Iterable[int]) -> str:
     """A JSON array of seqs."""
     return f"[{','.join(map(str, numbers))}]"
+
+
+def json_texts(texts: Iterable[str]) -> str:
+    """A JSON array of ids, each once."""
+    return json.dumps(list(dict.fromkeys(texts)))

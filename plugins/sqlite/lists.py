@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from kernel.contracts.store import QueueRow, RunQuery
@@ -10,10 +11,11 @@ from kernel.model.run import FINAL
 from kernel.model.schedule import Tick
 
 from .database import json_of
-from .rows import CODE_OF, STATE_OF, run_of, tag_filter
+from .rates import instant_of
+from .rows import STATE_OF, codes_of, run_of, tag_filter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from kernel.model.job import Keep
     from kernel.model.run import Run
@@ -62,13 +64,16 @@ def count(database: Database, query: RunQuery) -> dict[str, int]:
         found = [row for row in every if row[1] and (query.states is None or STATE_OF[row[0]] in query.states)]
     else:
         found = database.rows("count", **wanted)
-    return {str(STATE_OF[code]): number for code, number in found}
+    counted: Counter[str] = Counter()
+    for code, number in found:
+        counted[str(STATE_OF[code])] += number
+    return dict(counted)
 
 
 def _filter(query: RunQuery) -> dict[str, Any]:
     codes = None
     if query.states is not None:
-        codes = json_of(CODE_OF[state] for state in query.states if state in CODE_OF)
+        codes = json_of(codes_of(query.states))
     return {
         "states": codes,
         "job": query.job,
@@ -93,15 +98,29 @@ def ticks(database: Database, schedule: str, since: float, until: float, limit: 
 
 def prunable(database: Database, keep: Mapping[str, Keep], default: Keep, now: float, limit: int) -> list[int]:
     """The seqs of at most ``limit`` finished runs that are kept no longer."""
+    spare = database.value("period_any", now)
     found: dict[int, None] = {}
     for job in json.loads(database.value("prune_jobs")):
         kept = keep.get(job, default)
+        wanted = {"job": job, "now": now, "limit": limit, "spare": spare}
         for seqs in (
-            database.value("prune_count", job, limit, kept.count),
-            database.value("prune_completed", job, now - kept.completed_seconds, limit),
-            database.value("prune_others", job, now - kept.failed_seconds, limit),
+            database.value("prune_count", **wanted, count=kept.count),
+            database.value("prune_completed", **wanted, before=now - kept.completed_seconds),
+            database.value("prune_others", **wanted, before=now - kept.failed_seconds),
         ):
             found |= dict.fromkeys(json.loads(seqs))
             if len(found) >= limit:
                 return list(found)[:limit]
     return list(found)
+
+
+def prune(database: Database, seqs: Sequence[int], ticks_before: float, now: float, limit: int) -> int:
+    """How many of these runs, and of the old ticks, went."""
+    gone = 0
+    if seqs:
+        for name in ("prune_steps", "prune_progress", "prune_logs", "prune_edges"):
+            database.change(name, json_of(seqs))
+        gone = database.change("prune_runs", json_of(seqs))
+    database.change("prune_periods", now)
+    database.change("prune_rates", instant_of(now))
+    return gone + database.change("prune_ticks", ticks_before, limit)

@@ -53,7 +53,7 @@ class LockFile:
         os.pwrite(self._file, text.encode(), 0)
 
     def read(self) -> str:
-        return os.pread(self._file, 100, 0).decode("ascii", "replace").strip()
+        return os.pread(self._file, 1000, 0).decode("utf-8", "replace").strip()
 
     def _try(self, kind: int) -> bool:
         try:
@@ -64,18 +64,26 @@ class LockFile:
 
 
 class KernelLock(LockFile):
-    """Who holds it is the one kernel of the store; the file says its process id."""
+    """Who holds it is the one kernel of the store; the file says its process id and, on the next line, its own."""
 
-    def take(self, store: Path) -> None:
+    def take(self, store: Path, kernel: str) -> None:
         until = time.monotonic() + _ASKING_SECONDS
         while not self.try_exclusive():
             if time.monotonic() > until:
                 raise StoreLockedError(
-                    f"{store}: another kernel runs on this store, process {self.read() or 'unknown'}; "
+                    f"{store}: another kernel runs on this store, process {self._line(0) or 'unknown'}; "
                     "stop it first, or give this one a store of its own"
                 )
             time.sleep(0.02)
-        self.write(f"{os.getpid()}\n")
+        self.write(f"{os.getpid()}\n{kernel}\n")
+
+    def kernel(self) -> str:
+        """The id of the kernel that took it last."""
+        return self._line(1)
+
+    def _line(self, number: int) -> str:
+        lines = self.read().splitlines()
+        return lines[number] if number < len(lines) else ""
 
 
 class WriteLock(LockFile):

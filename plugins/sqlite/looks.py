@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from kernel.contracts.store import Look, Looked, Unfinished
 from kernel.model.schedule import Tick
 
-from .control import end, find_ids
+from .control import end
 from .enqueue import insert
+from .found import find_ids
 from .rows import STATE_OF, nested
 from .unblock import unblock
 
@@ -58,7 +59,7 @@ def _write(database: Database, held: list[tuple[Look, Looked]]) -> None:
         if looked.cancel:
             cancelled[looked.cancel_reason, one.until] += looked.cancel
     ended = [
-        (end(database, find_ids(database, ids), reason, until), until) for (reason, until), ids in cancelled.items()
+        (end(database, find_ids(database, ids), reason, until)[0], until) for (reason, until), ids in cancelled.items()
     ]
     runs = [run for _, looked in held for run in looked.runs]
     if runs:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kernel.model.errors import MainspringError, StoreError
 
-from .control import release
 from .database import Database
 from .errors import as_config_error, is_busy
 from .locks import KernelLock, WriteLock
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kernel.contracts.store import KernelRow
-    from kernel.model.run import Run
 
 
 class Opened(NamedTuple):
@@ -54,20 +52,20 @@ class Files:
             raise StoreError(f"{self.path}: the store is not open")
         return self._opened
 
-    def open(self, kernel: KernelRow | None) -> list[Run]:
-        """What a dead kernel had claimed; ConfigError when the store cannot be used."""
+    def open(self, kernel: KernelRow | None) -> None:
+        """ConfigError when the store cannot be used."""
         kernel_lock = write_lock = None
         try:
             check_library()
             is_there = prepare(self.path)
             kernel_lock = KernelLock(beside(self.path, ".lock"))
             if kernel is not None:
-                kernel_lock.take(self.path)
+                kernel_lock.take(self.path, kernel.id)
             write_lock = WriteLock(beside(self.path, ".write"))
             with locked(write_lock, self.path):
                 if not is_there:
                     create(self.path)
-                return self._connect(kernel, kernel_lock, write_lock)
+                self._connect(kernel, kernel_lock, write_lock)
         except BaseException as error:
             for lock in (kernel_lock, write_lock):
                 if lock is not None:
@@ -97,11 +95,13 @@ class Files:
         for identity in self.opened().companions:
             identity.check()
 
-    def is_kernel_alive(self) -> bool:
-        """As a client sees it; on the loop."""
-        return self._opened is not None and not self._opened.kernel_lock.is_free()
+    def living_kernel(self) -> str | None:
+        """The id of the kernel that holds the lock, as a client sees it. On any thread."""
+        if self._opened is None or self._opened.kernel_lock.is_free():
+            return None
+        return self._opened.kernel_lock.kernel()
 
-    def _connect(self, kernel: KernelRow | None, kernel_lock: KernelLock, write_lock: WriteLock) -> list[Run]:
+    def _connect(self, kernel: KernelRow | None, kernel_lock: KernelLock, write_lock: WriteLock) -> None:
         connection = connect(self.path)
         reader = None
         try:
@@ -110,7 +110,7 @@ class Files:
             identity = Identity.of(self.path)
             self.versions = upgrade(connection, self.path)
             writer = Database(connection, Room())
-            freed = _begin_life(writer, kernel)
+            _begin_life(writer, kernel)
             reader = connect_reader(self.path)
             identity.check()
             companions = tuple(Identity.of(beside(self.path, suffix)) for suffix in ("-wal", "-shm", ".lock", ".write"))
@@ -120,7 +120,6 @@ class Files:
                 reader.close()
             raise
         self._opened = Opened(kernel_lock, write_lock, writer, Database(reader, Room()), identity, companions)
-        return freed
 
 
 @contextmanager
@@ -133,16 +132,12 @@ def locked(lock: WriteLock, path: Path) -> Iterator[None]:
         yield
 
 
-def _begin_life(database: Database, kernel: KernelRow | None) -> list[Run]:
-    """Sees that the store can be written; a kernel sets free what its predecessor held, and signs in."""
+def _begin_life(database: Database, kernel: KernelRow | None) -> None:
+    """Sees that the store can be written; a kernel signs in."""
     _begin(database.connection)
-    freed = []
     if kernel is not None:
-        freed = release(database, None)
-        database.change("kernel_clear")
         database.change("kernel_put", *kernel)
     database.connection.execute("COMMIT")
-    return freed
 
 
 def _begin(connection: sqlite3.Connection) -> None:

@@ -34,7 +34,11 @@ STATE_OF = _States(
     )
 )
 CODE_OF: dict[str, int] = {str(state): code for code, state in STATE_OF.items()}
-QUEUED, RUNNING, COMPLETED = CODE_OF["queued"], CODE_OF["running"], CODE_OF["completed"]
+BLOCKED, QUEUED, RUNNING, COMPLETED = (CODE_OF[state] for state in ("blocked", "queued", "running", "completed"))
+CANCELLED, EXPIRED = CODE_OF["cancelled"], CODE_OF["expired"]
+SUSPECT, HELD_BY_RATE, HELD_BY_KEY = -2, -1, 0
+"""Queued for everybody to see, and held back: claims of lanes do not meet these."""
+STATE_OF.update(dict.fromkeys((SUSPECT, HELD_BY_RATE, HELD_BY_KEY), RunState.QUEUED))
 
 BITS = 4194304
 """Instants of our days are whole multiples of 2**-22 s: times this they pass through JSON whole, fast and exactly."""
@@ -50,15 +54,24 @@ def plain_columns(runs: Iterable[NewRun]) -> list[tuple[Any, ...]]:
     ]
 
 
+def codes_of(states: Iterable[str]) -> list[int]:
+    """All codes that are shown as one of these."""
+    wanted = set(states)
+    return [code for code, state in STATE_OF.items() if state in wanted]
+
+
 def whole_columns(runs: Sequence[NewRun]) -> list[tuple[Any, ...]]:
     """As ``enqueue_whole.sql`` takes them."""
     return [
-        (*plain, extra.expires, extra.unique, extra.schedule, extra.tick, extra.folded or None, _tags_text(extra.tags))
+        (
+            *plain, extra.expires, extra.unique, extra.schedule, extra.tick, extra.folded or None,
+            tags_text(extra.tags), extra.concurrency_key, extra.rate_key,
+        )
         for plain, extra in zip(plain_columns(runs), (run.extra or _PLAIN for run in runs), strict=True)
-    ]
+    ]  # fmt: skip
 
 
-def _tags_text(tags: Sequence[str]) -> str | None:
+def tags_text(tags: Sequence[str]) -> str | None:
     return json.dumps(tags, separators=(",", ":")) if tags else None
 
 
@@ -80,6 +93,10 @@ def nested(value: Any) -> Any:
 def claimed_of(row: list[Any], queue: str, job: str) -> Claimed:
     """A row of ``claim_lane.sql``, its leading ``seq`` left out."""
     _, run_id, priority, payload, enqueued, due, urgency, token, attempt, failures, extra = row
+    losses = 0
+    if extra is not None:
+        *columns, losses = nested(extra)
+        extra = _extra_of(columns)
     return Claimed(
         run_id,
         job,
@@ -93,20 +110,22 @@ def claimed_of(row: list[Any], queue: str, job: str) -> Claimed:
         token,
         attempt,
         failures,
-        None if extra is None else _extra_of(nested(extra)),
+        extra,
+        losses,
     )
 
 
 def run_of(row: tuple[Any, ...]) -> Run:
     """A row of ``runs.sql``."""
     (
-        run_id, job, queue, priority, payload, state, enqueued, due, urgency, token, attempt, failures, kernel, started,
-        finished, result, error, reason, notes, cancel_reason, stuck, *extra,
+        run_id, job, queue, priority, payload, state, enqueued, due, urgency, token, attempt, failures, losses, kernel,
+        started, finished, result, error, reason, notes, cancel_reason, stuck, progress, progress_text, *extra,
     ) = row  # fmt: skip
     return Run(
         run_id, job, queue, priority, payload, str(STATE_OF[state]), enqueued, due, urgency,
-        None if extra.count(None) == len(extra) else _extra_of(extra),
+        _extra_of(extra),
         token, attempt, failures, kernel, started, finished, result, error, reason, notes, cancel_reason, bool(stuck),
+        losses, progress, progress_text,
     )  # fmt: skip
 
 
@@ -115,16 +134,19 @@ def _float(value: float | str | None) -> float | None:
     return None if value is None or value == "NULL" else float(value)
 
 
-def _extra_of(columns: Sequence[Any]) -> RunExtra:
-    expires, unique, schedule, tick, folded, tags = columns
-    return RunExtra(
+def _extra_of(columns: Sequence[Any]) -> RunExtra | None:
+    expires, unique, schedule, tick, folded, tags, concurrency_key, rate_key = columns
+    extra = RunExtra(
         expires=_float(expires),
         unique=unique,
         tags=_tags_of(tags) if tags else (),
         schedule=schedule,
         tick=_float(tick),
         folded=folded or 0,
+        concurrency_key=concurrency_key,
+        rate_key=rate_key,
     )
+    return None if extra == _PLAIN else extra
 
 
 def _tags_of(text: str) -> tuple[str, ...]:

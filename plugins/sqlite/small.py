@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kernel.contracts.store import Announced, KernelRow, Signals
+from kernel.contracts.store import Announced, BreakerRow, KernelRow, Signals
 from kernel.model.schedule import ScheduleRow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from .database import Database
 
@@ -23,6 +23,17 @@ def pause_queue(database: Database, queue: str, until: float | None) -> None:
     else:
         database.change("queue_pause", queue, until)
     database.signal("queues")
+
+
+def breakers(database: Database) -> list[BreakerRow]:
+    return [BreakerRow(*row) for row in database.rows("breakers")]
+
+
+def put_breaker(database: Database, row: BreakerRow) -> bool:
+    is_written = database.change("breaker_put", **row._asdict()) > 0
+    if is_written:
+        database.signal("breakers")
+    return is_written
 
 
 def schedules(database: Database) -> list[ScheduleRow]:
@@ -56,6 +67,10 @@ def pause_schedule(database: Database, name: str, paused: bool | None) -> bool:
 
 def kernels(database: Database) -> list[KernelRow]:
     return [KernelRow(*row) for row in database.rows("kernels")]
+
+
+def sign_out(database: Database, kernels: Iterable[str]) -> None:
+    database.change_each("kernel_remove", [(kernel,) for kernel in kernels])
 
 
 def beat(database: Database, kernel: str, now: float) -> None:

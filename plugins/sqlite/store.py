@@ -9,15 +9,18 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from kernel.contracts.store import Finishes
 from kernel.model.errors import StoreError
 
-from . import control, lists, looks, small
+from . import control, lists, looks, records, small
 from .claim import claim
-from .database import json_of
+from .dependents import edges
 from .enqueue import enqueue
 from .finish import finish
 from .place import SCHEME
+from .rates import Rate, room_at
 from .reader import Reader
+from .rescue import rescue
 from .status import StoreStatus, status_of, upgraded
 from .writer import Writer
 
@@ -26,18 +29,23 @@ if TYPE_CHECKING:
 
     from kernel.contracts.store import (
         Announced,
+        BreakerRow,
         Claim,
         Claims,
+        Edge,
         Ended,
+        Entry,
         KernelRow,
         Look,
         Looked,
         QueueRow,
+        RunLog,
         RunQuery,
         Signals,
         Unfinished,
     )  # fmt: skip
     from kernel.model.job import Keep
+    from kernel.model.rate import RateLimit
     from kernel.model.run import Change, NewRun, Run
     from kernel.model.schedule import ScheduleRow, Tick
 
@@ -54,7 +62,7 @@ class SqliteStore:
         self._path = Path(path).absolute()
         self._writer: Writer | None = None
         self._reader: Reader | None = None
-        self._is_kernel = False
+        self._kernel: str | None = None
         self._callbacks: list[Callable[[], None]] = []
 
     @property
@@ -67,13 +75,13 @@ class SqliteStore:
 
     # Life
 
-    async def open(self, kernel: KernelRow | None) -> list[Run]:
+    async def open(self, kernel: KernelRow | None) -> None:
         if self._writer is not None:
             raise StoreError(f"{self._path}: the store is open already")
-        self._is_kernel = kernel is not None
+        self._kernel = None if kernel is None else kernel.id
         writer = self._writer = Writer(self._path)
         try:
-            freed = await writer.open(kernel)
+            await writer.open(kernel)
             self._reader = Reader(writer.files)
         except BaseException:
             self._writer = None
@@ -81,15 +89,20 @@ class SqliteStore:
             raise
         if self._callbacks:
             writer.on_change(self._changed)
-        return freed
 
     async def close(self) -> None:
-        writer, reader = self._writer, self._reader
+        writer, reader, kernel = self._writer, self._reader, self._kernel
         self._writer = self._reader = None
         if reader is not None:
             await reader.stop()
         if writer is not None:
-            await writer.close()
+            await writer.close(None if kernel is None else lambda database: small.sign_out(database, [kernel]))
+
+    async def rescue(
+        self, kernel: str, decide: Callable[[KernelRow | None, Sequence[Run]], Sequence[Change]]
+    ) -> list[Run]:
+        """Who holds the lock is the only kernel there is: all others are dead."""
+        return await self._write(lambda database: rescue(database, {kernel, self._living_kernel()}, decide))
 
     def on_change(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
@@ -115,8 +128,17 @@ class SqliteStore:
     async def claim(self, wanted: Claim) -> Claims:
         return await self._write(lambda database: claim(database, wanted))
 
-    async def finish(self, changes: Sequence[Change]) -> list[bool]:
-        return await self._write(lambda database: finish(database, changes)) if changes else []
+    async def finish(self, changes: Sequence[Change]) -> Finishes:
+        return await self._write(lambda database: finish(database, changes)) if changes else Finishes([])
+
+    async def record(self, entries: Sequence[Entry]) -> list[bool]:
+        return await self._write(lambda database: records.record(database, entries)) if entries else []
+
+    async def steps(self, run: str) -> dict[str, str]:
+        return await self._read(lambda database: records.steps(database, run))
+
+    async def log(self, run: str) -> RunLog:
+        return await self._read(lambda database: records.log(database, run))
 
     async def stick(self, ids: Sequence[str]) -> None:
         await self._write(lambda database: control.stick(database, ids))
@@ -138,6 +160,12 @@ class SqliteStore:
     async def runs(self, query: RunQuery) -> list[Run]:
         return await self._read(lambda database: lists.runs(database, query))
 
+    async def edges(self, runs: Sequence[str]) -> list[Edge]:
+        return await self._read(lambda database: edges(database, runs))
+
+    async def rate_room_at(self, kind: str, name: str, key: str, limit: RateLimit, now: float) -> float:
+        return await self._read(lambda database: room_at(database, Rate(kind, name, key), limit, now))
+
     async def count(self, query: RunQuery) -> dict[str, int]:
         return await self._read(lambda database: lists.count(database, query))
 
@@ -145,11 +173,7 @@ class SqliteStore:
         # What is to go is found by the reader, so that the writer is not held up by looking for it.
         seqs = await self._read(lambda database: lists.prunable(database, keep, default, now, limit))
 
-        def step(database: Database) -> int:
-            gone = database.change("prune_runs", json_of(seqs)) if seqs else 0
-            return gone + database.change("prune_ticks", ticks_before, limit)
-
-        return await self._write(step)
+        return await self._write(lambda database: lists.prune(database, seqs, ticks_before, now, limit))
 
     # Queues
 
@@ -158,6 +182,14 @@ class SqliteStore:
 
     async def pause_queue(self, queue: str, until: float | None) -> None:
         await self._write(lambda database: small.pause_queue(database, queue, until))
+
+    # Breakers
+
+    async def breakers(self) -> list[BreakerRow]:
+        return await self._read(small.breakers)
+
+    async def put_breaker(self, row: BreakerRow) -> bool:
+        return await self._write(lambda database: small.put_breaker(database, row))
 
     # Schedules
 
@@ -185,9 +217,13 @@ class SqliteStore:
 
     async def kernels(self) -> list[KernelRow]:
         """The lock says whether one is alive, not the row."""
-        if self._writer is None or not (self._is_kernel or self._writer.files.is_kernel_alive()):
+        alive = self._living_kernel()
+        if alive is None:
             return []
-        return await self._read(small.kernels)
+        return await self._read(lambda database: [row for row in small.kernels(database) if row.id == alive])
+
+    def _living_kernel(self) -> str | None:
+        return None if self._writer is None else self._kernel or self._writer.files.living_kernel()
 
     async def beat(self, kernel: str, now: float) -> None:
         await self._write(lambda database: small.beat(database, kernel, now))

@@ -42,7 +42,7 @@ def transact(database: Database, calls: list[Call[Any]], path: Path, before_comm
 
 
 def roll_back(database: Database) -> None:
-    database.room.forget()
+    database.forget()
     if database.connection.in_transaction:
         with suppress(sqlite3.Error):
             database.connection.execute("ROLLBACK")
@@ -72,5 +72,5 @@ def _run_carefully(database: Database, call: Call[Any], path: Path) -> None:
             raise  # SQLite has rolled everything back by itself, as it does when the disk is full
         call.error = as_store_error(error, path)
         database.connection.execute("ROLLBACK TO call")
-        database.room.forget()
+        database.forget()
     database.connection.execute("RELEASE call")

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kernel.contracts.store import KernelRow
-    from kernel.model.run import Run
 
     from .database import Database
     from .worker import Call
@@ -62,14 +61,16 @@ class Writer:
         """The step's answer, once it is committed."""
         return self._worker.call(lambda: step(self._files.opened().writer))
 
-    def open(self, kernel: KernelRow | None) -> asyncio.Future[list[Run]]:
-        """What a dead kernel had claimed. A kernel looks after the WAL when nothing happens."""
+    def open(self, kernel: KernelRow | None) -> asyncio.Future[None]:
+        """A kernel looks after the WAL when nothing happens."""
         if kernel is not None:
             self._worker.wake_every(_POLL_SECONDS)
         return self._worker.call(lambda: self._open(kernel), alone=True)
 
-    def close(self) -> asyncio.Future[None]:
-        """Done when all is written and everything let go of."""
+    def close(self, last: Callable[[Database], Any] | None = None) -> asyncio.Future[None]:
+        """Done when all is written, ``last`` as the last (if it can be), and everything let go of."""
+        if last is not None:
+            self.call(last).add_done_callback(_look_at)
         self._worker.call(self._close, alone=True).add_done_callback(_look_at)
         return self._worker.stop()
 
@@ -83,12 +84,11 @@ class Writer:
 
     # On the thread
 
-    def _open(self, kernel: KernelRow | None) -> list[Run]:
-        freed = self._files.open(kernel)
+    def _open(self, kernel: KernelRow | None) -> None:
+        self._files.open(kernel)
         self._version = self._data_version()
         if kernel is None:
             self._files.opened().writer.room.others_wrote(math.inf)
-        return freed
 
     def _close(self) -> None:
         try:

@@ -21,10 +21,12 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 
 
 def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Every command that does something, by its full name."""
+    """Every command that does something, by its full name; a group may do something by itself too."""
     if not hasattr(command, "commands"):
         yield " ".join(path), command
         return
+    if command.invoke_without_command and path:
+        yield " ".join(path), command
     for name, child in command.commands.items():
         yield from leaves(child, (*path, name))
 

@@ -132,10 +132,14 @@ def test_a_bad_edit_is_told_and_changes_nothing(place: Place) -> None:
         assert kernel.stop() == 0
 
 
-def test_sigusr1_prints_what_every_thread_does_and_nothing_ends(place: Place) -> None:
+def test_sigusr1_prints_what_every_thread_and_task_does_and_nothing_ends(place: Place) -> None:
     with place.kernel() as kernel:
+        running(place, "shop.nap", "--payload", '{"seconds": 3}')
         kernel.send(USR1)
         kernel.wait_for("most recent call first")
+        kernel.wait_for(" tasks, each from")
+        kernel.wait_for("mainspring:worker-1")
+        kernel.wait_for("await asyncio.sleep(seconds)")
         kernel.err.clear()
 
         assert place.good("health").status == 0

@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+QUEUES = """
+[queues.held]
+rate_limit = "1000/1s"
+"""
+
+
 @pytest.fixture(scope="module", params=["sqlite", "memory"])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A place with a kernel, shared: each test uses jobs or queues of its own."""
     text = CONFIG if request.param == "sqlite" else CONFIG.replace("sqlite:///var/store.db", "memory://")
-    place = Place(tmp_path_factory.mktemp(request.param), text)
+    place = Place(tmp_path_factory.mktemp(request.param), text + QUEUES)
     with place.kernel():
         yield place
         assert place.good("health", "--json").json["healthy"]
@@ -103,6 +109,10 @@ def test_the_jobs_are_those_that_the_kernel_announced(place: Place) -> None:
     assert jobs["shop.nap"]["queue"] == "naps"
 
 
+def test_a_job_is_shown_with_the_next_tick_of_its_schedules(place: Place) -> None:
+    assert "schedules  shop.hourly: every 1 h, next at 20" in place.good("jobs", "show", "shop.hourly").out
+
+
 def test_a_payload_that_does_not_fit_is_refused_by_the_announced_schema(place: Place) -> None:
     done = place.run("enqueue", "shop.greet", "--payload", '{"name": "Ada", "loudly": true}')
 
@@ -167,3 +177,110 @@ def test_a_kernel_that_was_killed_is_not_taken_for_alive(tmp_path_factory: pytes
 
         assert place.run("health", "--json").json == {"healthy": False, "kernels": []}
         assert place.run("events", "--follow").status == 1
+
+
+# One run for another, and runs that wait for others
+
+
+def test_enqueue_says_when_the_run_is_there_already(place: Place) -> None:
+    first = place.good("enqueue", "shop.hourly", "--delay", "1h", "--unique", "once")
+    second = place.good("enqueue", "shop.hourly", "--unique", "once")
+    third = place.good("enqueue", "shop.hourly", "--unique", "once", "--json").json
+
+    assert (second.out, first.err) == (first.out, "")
+    assert second.err == f"not a new run: {first.lines[0]} has its unique key, and is scheduled\n"
+    assert (third["id"], third["is_new"]) == (first.lines[0], False)
+
+
+def test_a_run_waits_for_those_it_depends_on_and_show_draws_them(place: Place) -> None:
+    parents = [place.enqueue("shop.hourly", "--delay", "1h") for _ in range(2)]
+    child = place.enqueue("shop.hourly", "--depends-on", parents[0], "--depends-on", parents[1])
+    leaf = place.enqueue("shop.hourly", "--depends-on", child, "--on-parent-failure", "run")
+
+    shown = place.good("runs", "show", child).lines
+    why = place.good("explain", child).out
+    cancelled = place.good("runs", "cancel", parents[0]).lines
+    end = place.good("runs", "show", child, "--json").json
+
+    drawn = shown[shown.index("depends on") :]
+    assert drawn == [
+        "depends on",
+        f"    \u251c\u2500 {parents[0]} scheduled shop.hourly",
+        f"    \u2514\u2500 {parents[1]} scheduled shop.hourly",
+        "needed by",
+        f"    \u2514\u2500 {leaf} blocked shop.hourly (goes on though that fails)",
+    ]
+    assert f"waits for 2 runs that it depends on: {parents[0]} of shop.hourly (scheduled)" in why
+    assert cancelled == [f"{parents[0]} is cancelled", f"{child} depended on it: cancelled"]
+    assert (end["state"], [one["run"] for one in end["tree"]["needed_by"]["branches"]]) == ("cancelled", [leaf])
+    wait_until(lambda: place.state_of(leaf) == "completed")
+    place.good("runs", "cancel", parents[1])
+
+
+def test_a_run_that_depends_on_nobody_knows_whom_is_refused(place: Place) -> None:
+    done = place.run("enqueue", "shop.hourly", "--depends-on", "nobody")
+
+    assert (done.status, done.out) == (2, "")
+    assert "nobody" in done.err
+
+
+# Many runs
+
+
+def test_runs_are_cancelled_by_what_they_are_once_that_is_confirmed(place: Place) -> None:
+    runs = [place.enqueue("shop.hourly", "--delay", "1h", "--tag", "old") for _ in range(3)]
+
+    asked = place.run("runs", "cancel", "--tag", "old")
+    states = {place.state_of(run) for run in runs}
+    done = place.good("runs", "cancel", "--tag", "old", "--reason", "too old", "--yes")
+    again = place.good("runs", "cancel", "--tag", "old", "--yes", "--json")
+
+    assert (asked.status, states) == (2, {"scheduled"})
+    assert "this would cancel 3 runs: 3 scheduled, of shop.hourly: expected --yes" in asked.err
+    assert done.lines == ["3 cancelled"]
+    assert place.good("runs", "show", runs[0], "--json").json["reason"] == "too old"
+    assert again.json == {"runs": 0, "cancelled": 0, "told": 0, "left": 0, "dependents": 0}
+
+
+def test_on_a_terminal_it_is_asked_first(place: Place) -> None:
+    run = place.enqueue("shop.hourly", "--delay", "1h", "--tag", "asked")
+
+    with Terminal(place, "runs", "cancel", "--tag", "asked") as terminal:
+        terminal.wait_for("cancel 1 run: 1 scheduled, of shop.hourly? [y/N]")
+        terminal.type("n\n")
+        terminal.wait_for("nothing has changed")
+        status = terminal.end()
+    state = place.state_of(run)
+    with Terminal(place, "runs", "cancel", "--tag", "asked") as terminal:
+        terminal.wait_for("[y/N]")
+        terminal.type("y\n")
+        terminal.wait_for("1 cancelled")
+        sure = terminal.end()
+
+    assert (status, state) == (1, "scheduled")
+    assert (sure, place.state_of(run)) == (0, "cancelled")
+
+
+def test_failed_runs_are_retried_by_what_they_are(place: Place) -> None:
+    runs = [place.enqueue("shop.fail", "--tag", "again") for _ in range(3)]
+    wait_until(lambda: all(place.state_of(run) == "failed" for run in runs))
+
+    done = place.good("runs", "retry", "--tag", "again", "--yes")
+
+    assert done.lines == ["3 queued again"]
+    wait_until(lambda: all(place.good("runs", "show", run, "--json").json["attempt"] == 2 for run in runs))
+
+
+def test_nothing_to_do_is_said(place: Place) -> None:
+    done = place.good("runs", "retry", "--job", "shop.nap", "--tag", "never")
+
+    assert (done.out, done.err) == ("", "no runs\n")
+
+
+def test_queues_and_jobs_show_their_limits(place: Place) -> None:
+    queues = {one["queue"]: one for one in place.good("queues", "list", "--json").json}
+    table = place.good("queues", "list").lines
+
+    assert queues["held"]["rate_limit"] == "1000/1s"
+    assert "RATE LIMIT" in table[0]
+    assert "LIMITS" in place.good("jobs").lines[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from datetime import datetime
@@ -57,6 +58,25 @@ def test_jobs_and_plugins_are_known_before_any_kernel_ran(place: Place) -> None:
     assert plugins["shop"]["state"] == "enabled"
     assert plugins["fleet"]["state"] == "off"
     assert not place.store.parent.exists()
+
+
+def test_a_job_is_shown_before_any_kernel_ran_with_an_example_that_works(place: Place) -> None:
+    shown = place.good("jobs", "show", "shop.greet").out
+    hourly = place.good("jobs", "show", "shop.hourly").out
+
+    assert "retry     3 attempts, exponential: 2 s times 2 after each failure" in shown
+    assert '"required": [' in shown
+    assert "schedules  shop.hourly: every 1 h\n" in hourly
+    example = shlex.split(shown.splitlines()[-1])[1:]
+    assert example[:2] == ["mainspring", "enqueue"]
+    assert place.good(*example[1:]).lines
+
+
+def test_a_job_is_shown_as_json_with_all_that_is_announced_of_it(place: Place) -> None:
+    shown = place.good("jobs", "show", "shop.nap", "--json").json
+
+    assert (shown["job"], shown["queue"], shown["schedules"], shown["example"]) == ("shop.nap", "naps", [], {})
+    assert shown["payload"]["properties"].keys() == {"seconds"}
 
 
 def test_a_run_is_enqueued_before_any_kernel_ran_and_found_again(place: Place) -> None:

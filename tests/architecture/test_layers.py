@@ -13,9 +13,9 @@ ROOMS = [
     ("model", ("kernel.model",)),
     ("contracts", ("kernel.contracts",)),
     ("flow", ("kernel.flow",)),
-    ("control", ("kernel.control", "kernel.control_socket", "kernel.explain", "kernel.health")),
+    ("control", ("kernel.control", "kernel.control_socket", "kernel.explain", "kernel.health", "kernel.breaker_rows")),
     ("hooks", ("kernel.hooks", "kernel.decorators", "kernel.upcoming", "kernel.events", "kernel.plugin_error")),
-    ("plugin_host", ("kernel.plugin", "kernel.config")),
+    ("plugin_host", ("kernel.plugin", "kernel.config", "kernel.worker")),
     ("kernel", ("kernel.client", "kernel.kernel", "kernel.testing")),
     ("cli", ("kernel.cli", "kernel.__main__")),
 ]

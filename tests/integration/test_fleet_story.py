@@ -15,7 +15,16 @@ from aiohttp import ClientSession
 
 from kernel import Kernel, RequestError, RunState
 from kernel.config import load_config
-from kernel.events import Notified, RunCompleted, RunFailed, RunRetrying
+from kernel.events import (
+    BreakerClosed,
+    BreakerHalfOpened,
+    BreakerOpened,
+    Notified,
+    RunCompleted,
+    RunFailed,
+    RunProgressed,
+    RunRetrying,
+)
 from kernel.testing import START, FakeClock, settle, until
 from plugins.fleet.car_store import CarStore
 from plugins.fleet.demo import demo_cars
@@ -149,6 +158,97 @@ async def test_a_partner_that_recovers_is_synced_at_the_next_attempt(tmp_path: P
     assert done.result["applied"] == 5
 
 
+async def test_an_external_sync_is_skipped_while_its_breaker_is_open_and_goes_on_when_probes_succeed(
+    tmp_path: Path, partner_url: str
+) -> None:
+    clock = FakeClock()
+    async with running(tmp_path, clock=clock, partner_url=partner_url) as kernel:
+        await kernel.schedules.pause("fleet.sync_car_data")  # every minute it would ask the partner too
+        breaker = heard(kernel, BreakerOpened, BreakerHalfOpened, BreakerClosed)
+        notices = heard(kernel, Notified)
+
+        async def sync() -> str:
+            """What the run's log has."""
+            run = await kernel.schedules.trigger("fleet.sync_with_external_api")
+            done = await kernel.wait(run["id"], timeout="10s")
+            assert done.state == RunState.COMPLETED
+            return (await kernel.store.log(run["id"])).text
+
+        await tell_partner(partner_url, mode="error")
+        for _ in range(5):
+            assert "skipped" not in await sync()
+        assert await answered(partner_url) == {"error": 5}
+        assert "the sync with the external API is skipped: the circuit breaker partner is open" in await sync()
+        await clock.advance(59)
+        assert "is skipped" in await sync()
+        assert await answered(partner_url) == {"error": 5}
+
+        await clock.advance(2)
+        assert "skipped" not in await sync()  # the probe
+        assert "is skipped" in await sync()
+        assert await answered(partner_url) == {"error": 6}
+
+        await tell_partner(partner_url, mode="none")
+        await clock.advance(61)
+        for _ in range(3):
+            assert "skipped" not in await sync()
+        await until(lambda: isinstance(breaker[-1], BreakerClosed))
+        assert await answered(partner_url) == {"error": 6, "updates": 3}
+
+    kinds = [type(event) for event in breaker]
+    assert kinds == [BreakerOpened, BreakerHalfOpened, BreakerOpened, BreakerHalfOpened, BreakerClosed]
+    assert {event.breaker for event in breaker} == {"partner"}
+    # What failed was told; what was skipped was not.
+    assert [notice.level for notice in notices if notice.context["operation"] == "sync_with_external_api"] == [
+        *["error"] * 6, *["info"] * 3,
+    ]  # fmt: skip
+
+
+async def test_a_report_without_its_optional_parts_is_degraded_and_says_what_it_lacks(
+    tmp_path: Path, partner_url: str
+) -> None:
+    await tell_partner(partner_url, mode="error")
+    async with running(tmp_path, clock=FakeClock(), partner_url=partner_url) as kernel:
+        run = await kernel.schedules.trigger("fleet.generate_weekly_report")
+        without_revenue = await kernel.wait(run["id"], timeout="10s")
+        change(tmp_path, "UPDATE cars SET last_maintenance_at = '!' WHERE id = '1'")
+        run = await kernel.schedules.trigger("fleet.generate_weekly_report")
+        without_both = await kernel.wait(run["id"], timeout="10s")
+
+    assert without_revenue.degraded
+    assert without_revenue.result["car_count"] == 406
+    assert without_revenue.result["notes"] == "Some data is missing: revenue"
+    assert without_revenue.notes[0].startswith("revenue: PartnerError: partner: GET /revenue: answered 503")
+    assert without_both.degraded
+    assert (without_both.result["maintenance_alerts"], without_both.result["revenue"]) == ([], None)
+    assert [note.partition(":")[0] for note in without_both.notes] == ["maintenance alerts", "revenue"]
+
+
+async def test_a_report_without_its_counts_fails(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with running(tmp_path, clock=clock) as kernel:
+        change(tmp_path, "ALTER TABLE cars RENAME TO gone")
+        failures = heard(kernel, RunRetrying, RunFailed)
+        run = await kernel.schedules.trigger("fleet.generate_weekly_report")
+        for attempt in range(2):
+            await until(lambda: sum(event.run == run["id"] for event in failures) > attempt)  # noqa: B023 - asked at once
+            await clock.advance(10)
+        failed = await kernel.wait(run["id"], timeout="10s")
+
+    assert (failed.state, failed.attempt) == (RunState.FAILED, 3)
+
+
+async def test_how_far_the_work_on_a_car_is_can_be_seen(tmp_path: Path) -> None:
+    async with running(tmp_path, clock=FakeClock()) as kernel:
+        told = heard(kernel, RunProgressed)
+        run = await kernel.enqueue("fleet.process-car", {"car_id": "42"})
+        done = await kernel.wait(run.id, timeout="10s")
+        await until(lambda: len(told) > 0)
+
+    assert (done.progress, done.progress_text) == (0.8, "records it")
+    assert {event.run for event in told} == {run.id}
+
+
 async def test_at_midnight_the_cars_that_need_it_get_their_reminders(tmp_path: Path) -> None:
     clock = FakeClock(START - 60)
     async with running(tmp_path, clock=clock) as kernel:
@@ -236,6 +336,19 @@ async def test_the_shipped_configuration_runs(tmp_path: Path) -> None:
 async def tell_partner(url: str, **fault: Any) -> None:
     async with ClientSession() as http, http.put(f"{url}/fail", json=fault) as response:
         assert response.ok
+
+
+async def answered(url: str) -> dict[str, int]:
+    """How often the partner has answered, and what."""
+    async with ClientSession() as http, http.get(url) as response:
+        counts: dict[str, int] = (await response.json())["answered"]
+    return counts
+
+
+def change(folder: Path, sql: str) -> None:
+    """Another program at the cars."""
+    with closing(sqlite3.connect(folder / "fleet.db")) as connection, connection:
+        connection.execute(sql)
 
 
 def thread_names() -> set[str]:

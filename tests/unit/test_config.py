@@ -152,14 +152,15 @@ enabled = "yes"
         [
             (
                 "plugins.toml:2: [kernel] concurency: no key of this name; expected one of store, concurrency, "
-                'timezone, shutdown_grace, plugin_dirs, run_dir, max_block, log_format. Did you mean "concurrency"?'
+                "timezone, shutdown_grace, plugin_dirs, run_dir, max_block, max_payload, max_result, log_format. "
+                'Did you mean "concurrency"?'
             ),
             (
                 "plugins.toml:3: [kernel] timezone: 'Mars/Olympus' is no time zone: expected a name such as \"UTC\" or "
                 '"Europe/Berlin".'
             ),
             (
-                "plugins.toml:5: [kernal]: no table of this name; expected one of kernel, queues, plugins. "
+                "plugins.toml:5: [kernal]: no table of this name; expected one of kernel, queues, breakers, plugins. "
                 'Did you mean "kernel"?'
             ),
             "plugins.toml:8: [queues.cars] concurrency: 0 is no concurrency: expected a whole number from 1 to 100,000",

@@ -174,15 +174,15 @@ def test_a_bad_value_of_a_queue_is_told_the_same_way(tmp_path: Path, key: str, v
 NAMES: dict[str, tuple[str, str]] = {
     "an unknown table": (
         "[kernels]\n",
-        ':1: [kernels]: no table of this name; expected one of kernel, queues, plugins. Did you mean "kernel"?',
+        ':1: [kernels]: no table of this name; expected one of kernel, queues, breakers, plugins. Did you mean "kernel"?',
     ),
     "an unknown key before the tables": ("store = 'memory://'\n", ":1: [store]: no table of this name"),
     "a misspelt key": ("[kernel]\ntime_zone = 'UTC'\n", 'Did you mean "timezone"?'),
     "a key of another case": ("[kernel]\nStore = 'memory://'\n", 'Did you mean "store"?'),
     "a misspelt key of a queue": ("[queues.q]\nmaxwaiting = 1\n", 'Did you mean "max_waiting"?'),
     "a key of a later version": (
-        "[queues.q]\nrate_limit = '1/1m'\n",
-        ":2: [queues.q] rate_limit: no key of this name; expected one of concurrency, max_waiting.",
+        "[queues.q]\nconcurrency_scope = 'all'\n",
+        ":2: [queues.q] concurrency_scope: no key of this name; expected one of concurrency, max_waiting, rate_limit.",
     ),
     "a table in a queue": ("[queues.q.deep]\n", ":1: [queues.q] deep: no key of this name"),
     "kernel as a number": ("kernel = 5\n", ":1: [kernel]: 5: expected a table"),

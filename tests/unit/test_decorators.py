@@ -156,17 +156,18 @@ BAD_POLICIES: dict[str, tuple[dict[str, Any], str]] = {
     "a misspelt option": (
         {"time_out": "5m"},
         (
-            "time_out: no option of @job; expected one of name, queue, priority, concurrency, retry, timeout, "
-            'max_silence, expires, keep, tags. Did you mean "timeout"?'
+            "time_out: no option of @job; expected one of name, queue, priority, concurrency, concurrency_by, retry, "
+            "timeout, unique, rate_limit, rate_limit_by, breaker, max_silence, expires, executor, keep, tags. "
+            'Did you mean "timeout"?'
         ),
     ),
     "an option of a schedule": ({"overlap": "skip"}, "overlap: no option of @job"),
     "a policy of a later version": (
-        {"concurrency_by": "tenant"},
-        "concurrency_by: no option of @job; expected one of name, queue, priority, concurrency, ",
+        {"weight": 5},
+        "weight: no option of @job; expected one of name, queue, priority, concurrency, ",
     ),
-    "another of these": ({"executor": "process"}, "executor: no option of @job"),
-    "and another": ({"rate_limit": "1/1m"}, "rate_limit: no option of @job"),
+    "an executor with a blank": ({"executor": "my pool"}, "executor: 'my pool' is no name of a job's executor"),
+    "a rate without a period": ({"rate_limit": "1"}, "rate_limit: '1'"),
 }
 
 

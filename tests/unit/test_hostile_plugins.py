@@ -171,8 +171,8 @@ BAD_CODE: dict[str, tuple[str, str]] = {
         "'on_evnet' is not a hook of this version; expected one of register_jobs, ",
     ),
     "a hook of a later version": (
-        "@hookimpl  # here\ndef send_notice(notice): ...",
-        "'send_notice' is not a hook of this version",
+        "@hookimpl  # here\ndef around_kernel(notice): ...",
+        "'around_kernel' is not a hook of this version",
     ),
     "a hook under a wrong name": (
         "@hookimpl(specname='strat')  # here\ndef begin(kernel): ...",
@@ -255,7 +255,7 @@ async def test_a_misspelt_hook_is_told_with_the_nearest_name(folder: PluginFolde
 
     states = await folder.load()
 
-    assert states["bad"].reason.endswith('open_store, register_commands. Did you mean "on_event"?')
+    assert states["bad"].reason.endswith('open_store, open_executor, register_commands. Did you mean "on_event"?')
 
 
 RUBBISH: dict[str, tuple[str, str]] = {

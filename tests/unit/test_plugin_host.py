@@ -417,7 +417,7 @@ color = "red"
     assert found == [
         (
             "2: [kernel] concurency: no key of this name; expected one of store, concurrency, timezone, "
-            'shutdown_grace, plugin_dirs, run_dir, max_block, log_format. Did you mean "concurrency"?'
+            'shutdown_grace, plugin_dirs, run_dir, max_block, max_payload, max_result, log_format. Did you mean "concurrency"?'
         ),
         (
             "4: [plugins.cars] citty: no setting of this name; expected one of city, size, interval, "

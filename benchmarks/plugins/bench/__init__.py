@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from kernel import Context, cron, hookimpl, job
+from kernel import Context, Unique, cron, hookimpl, job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,6 +36,38 @@ async def timed(data: str) -> None:
     """Notes when it began, and says so."""
     started.append(time.time())
     has_started.set()
+
+
+@job(unique=Unique(by=["data"]))
+async def unique(data: str) -> None:
+    """As ``noop``; each payload once at a time."""
+
+
+@job(unique=Unique(by=["data"], within="1h"))
+async def unique_within(data: str) -> None:
+    """As ``noop``; each payload once an hour."""
+
+
+@job(rate_limit="1000000/1s")
+async def rated(data: str) -> None:
+    """As ``noop``; under a rate limit that is never reached."""
+
+
+@job(concurrency=10, concurrency_by="data")
+async def keyed(data: str) -> None:
+    """As ``noop``; at most ten of one payload at once."""
+
+
+@job
+async def stepping(ctx: Context, data: str) -> None:
+    """One step."""
+    await ctx.step("only", len, data)
+
+
+@job
+async def logging_one(ctx: Context, data: str) -> None:
+    """One line in its log."""
+    ctx.log.info("data of %d characters", len(data))
 
 
 def specs(settings: Settings) -> Iterable[tuple[str, str]]:
@@ -71,4 +103,6 @@ class Plugin:
 
     @hookimpl
     def register_jobs(self) -> list[Callable[..., Any]]:
-        return [noop, timed, tick_job(self._settings)]
+        return [
+            noop, timed, unique, unique_within, rated, keyed, stepping, logging_one, tick_job(self._settings),
+        ]  # fmt: skip

@@ -1,4 +1,4 @@
--- The next due instant, the next expiry, and the lanes (queue, job) that have queued runs, found by leaps.
+-- The next due instant, the next expiry, the lanes (queue, job) that have queued runs, found by leaps, and whether runs are held back.
 WITH RECURSIVE head (seq, queue, job) AS (
     SELECT * FROM (
         SELECT seq, queue, job FROM run INDEXED BY run_lane WHERE state = 4 ORDER BY queue, job LIMIT 1
@@ -20,4 +20,5 @@ SELECT
         SELECT min(expires) FROM run INDEXED BY run_expires
         WHERE expires IS NOT NULL AND state <= 4 AND attempt = 0
     ),
-    (SELECT json_group_array(json_array(queue, job)) FROM head)
+    (SELECT json_group_array(json_array(queue, job)) FROM head),
+    (SELECT min(state) FROM run INDEXED BY run_later WHERE state <= 3 AND state <= 0)

@@ -12,8 +12,8 @@ SELECT json_group_array(json_array(
     ),
     token + 1, attempt + 1, failures,
     iif(
-        coalesce(expires, unique_key, schedule, tick, folded, tags) IS NULL, NULL,
-        json_array(quote(expires), unique_key, schedule, quote(tick), folded, tags)
+        coalesce(expires, unique_key, schedule, tick, folded, tags, concurrency_key, rate_key, nullif(losses, 0)) IS NULL, NULL,
+        json_array(quote(expires), unique_key, schedule, quote(tick), folded, tags, concurrency_key, rate_key, losses)
     )
 ))
 FROM (

@@ -6,7 +6,7 @@ SELECT json_group_array(seq) FROM (
         UNION ALL
         SELECT seq FROM run INDEXED BY run_lane WHERE state = 4 AND job = :job
         UNION ALL
-        SELECT seq FROM run INDEXED BY run_later WHERE state <= 3
+        SELECT seq FROM run INDEXED BY run_later WHERE state <= 3 AND job = :job
         UNION ALL
         SELECT seq FROM run INDEXED BY run_running WHERE state = 5
     )

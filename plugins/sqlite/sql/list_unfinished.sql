@@ -8,6 +8,7 @@ SELECT json_group_array(seq) FROM (
         UNION ALL
         SELECT seq FROM wanted CROSS JOIN run INDEXED BY run_later
         WHERE wanted.state <= 3 AND run.state <= 3 AND run.state = wanted.state
+            AND (:queue IS NULL OR queue = :queue) AND (:job IS NULL OR job = :job)
         UNION ALL
         SELECT seq FROM wanted CROSS JOIN run INDEXED BY run_running WHERE wanted.state = 5 AND run.state = 5
     )

@@ -1,5 +1,4 @@
--- A key that another run has taken since keeps its run as it is.
-UPDATE OR IGNORE run NOT INDEXED SET
-    state = 4, due = :now, urgency = :now + priority * :aging, failures = 0, finished = NULL, reason = NULL, cancel_reason = NULL,
-    expires = NULL
+UPDATE run NOT INDEXED SET
+    state = 4, due = :now, urgency = :now + priority * :aging, failures = 0, losses = 0, finished = NULL, reason = NULL,
+    cancel_reason = NULL, expires = NULL
 WHERE seq IN (SELECT value FROM json_each(:seqs)) AND state >= 7

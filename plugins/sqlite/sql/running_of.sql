@@ -1,3 +1,3 @@
 SELECT json_group_array(seq) FROM (
-    SELECT seq FROM run INDEXED BY run_running WHERE state = 5 AND (:kernel IS NULL OR kernel = :kernel) ORDER BY seq
+    SELECT seq FROM run INDEXED BY run_running WHERE state = 5 AND kernel = ? ORDER BY seq
 )

@@ -4,6 +4,7 @@ WHERE seq IN (
     SELECT (
         SELECT seq FROM run INDEXED BY run_schedule
         WHERE schedule = ended.column1 AND schedule IS NOT NULL AND state <= 5 AND state = 3
+            AND NOT EXISTS (SELECT 1 FROM edge INDEXED BY edge_open WHERE is_open = 1 AND child = run.id)
         ORDER BY tick, id LIMIT 1
     )
     FROM (VALUES
@@ -11,6 +12,6 @@ WHERE seq IN (
     ) AS ended
     WHERE NOT EXISTS (
         SELECT 1 FROM run INDEXED BY run_schedule
-        WHERE schedule = ended.column1 AND schedule IS NOT NULL AND state <= 5 AND state IN (1, 2, 4, 5)
+        WHERE schedule = ended.column1 AND schedule IS NOT NULL AND state <= 5 AND state IN (-2, -1, 0, 1, 2, 4, 5)
     )
 )

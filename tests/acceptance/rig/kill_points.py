@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[3]
 READING = frozenset(
     {
         "url", "is_durable", "on_change", "signals", "cancels", "runs", "count", "queues", "schedules", "ticks",
-        "kernels", "announced", "get",
+        "kernels", "announced", "get", "steps", "log", "edges", "breakers", "rate_room_at",
     }
 )  # fmt: skip
 """The calls of a store that change nothing; all others do."""

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 import kernel.flow.pruner
 import kernel.flow.watch
 import kernel.flow.worker_pool
+import kernel.model.loss
 from kernel import Client, Kernel, StoreError
 from kernel.config import load_config
 from kernel.contracts.clock import SystemClock
 from kernel.contracts.service import Periodic
 from kernel.contracts.store import RunQuery
 from kernel.model.run import RunState
+from plugins.sqlite.store import SqliteStore
 from tests.acceptance.rig.evidence import lines_of, text_of
 from tests.acceptance.rig.program import environment
 from tests.acceptance.rig.trap import Trap
@@ -63,6 +65,9 @@ def live(order: Order) -> int:
     # What comes seldom comes soon enough to be killed at.
     kernel.flow.worker_pool.GRACE_SECONDS = 0.1
     kernel.flow.watch._SWEEP_SECONDS = 0.0
+    kernel.model.loss.FIRST_WAIT_SECONDS = kernel.model.loss.NEXT_WAIT_SECONDS = 0.1
+    if order.point is None:  # in the lives before, none is up for so long that it would try what was lost twice
+        kernel.model.loss.SETTLED_SECONDS = 0.1
     for module in (kernel.flow.watch, kernel.flow.pruner):
         setattr(module, Periodic.__name__, _Quick)
     return asyncio.run(_Life(order).run())
@@ -93,6 +98,8 @@ class _Life:
         self._kernel = Kernel(load_config(order.folder / "plugins.toml"), clock=self._clock)
 
     async def run(self) -> int:
+        if self._order.point is not None and self._order.point.function.endswith("rescue"):
+            await self._leave_note()
         await self._kernel.start()
         if self._order.point is None:
             return await self._to_the_end()
@@ -101,6 +108,13 @@ class _Life:
                 for work in self._works():
                     group.create_task(self._again_and_again(work))
         return NOT_REACHED
+
+    async def _leave_note(self) -> None:
+        """Of a kernel that was killed while it stopped: the next one has to clear it away."""
+        store = SqliteStore(self._order.folder / "store.db")
+        await store.open(None)
+        await store.put("kernel", {"stopping somebody": "true"})
+        await store.close()
 
     async def _to_the_end(self) -> int:
         await self._accept("chores.quick", {"number": 0})
@@ -133,7 +147,7 @@ class _Life:
         point = self._order.point
         if point is not None and point.file.endswith("scheduler.py") and point.call == "put_schedules":
             works.append(self._step_clock)
-        if point is not None and point.is_passed:
+        if point is not None and (point.is_passed or point.function.endswith("note_stop")):
             works.append(self._stop)
         return works
 

@@ -6,7 +6,7 @@ import pytest
 
 from kernel.contracts.store import RunQuery, Store
 from kernel.model.errors import StoreFullError
-from kernel.model.run import Run, as_run
+from kernel.model.run import as_run
 from tests.contracts.store_promises.samples import (
     ALL,
     NO_LIMIT,
@@ -55,7 +55,8 @@ class Accepting:
 
         await store.enqueue([given], NO_LIMIT)
 
-        assert await see(store, given.id) == Run(*given)
+        run = await see(store, given.id)
+        assert (run, run.extra) == (as_run(given), None)
 
     async def test_enqueue_answers_with_the_ids_in_the_order_of_the_runs(self, store: Store) -> None:
         given = [new(3), new(1), new(2)]
@@ -115,7 +116,7 @@ class Accepting:
         await store.enqueue([new(1)], NO_LIMIT)
 
         assert await claim(store) == []
-        assert await store.finish([change(claimed)]) == [True]
+        assert (await store.finish([change(claimed)])).written == [True]
 
     # Unique
 

@@ -58,7 +58,7 @@ class Cancelling:
         assert [(one.before, one.after) for one in answer] == [("running", "running")]
         run = await see(store, id_of(1))
         assert (run.state, run.cancel_reason, run.finished) == ("running", "no longer needed", None)
-        assert await store.finish([change(claimed)]) == [True]
+        assert (await store.finish([change(claimed)])).written == [True]
 
     async def test_a_running_run_keeps_its_unique_key_until_it_has_ended(self, store: Store) -> None:
         await claim_one(store, new(1, unique="k"))

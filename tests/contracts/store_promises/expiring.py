@@ -92,7 +92,7 @@ class Expiring:
         got = await store.claim(ask(now=NOW + 100))
 
         assert got.expired == []
-        assert await store.finish([change(claimed)]) == [True]
+        assert (await store.finish([change(claimed)])).written == [True]
 
     async def test_a_run_that_has_ended_does_not_expire(self, store: Store) -> None:
         await store.enqueue([new(1, expires=NOW + 10)], NO_LIMIT)

@@ -35,7 +35,7 @@ class Finishing:
     async def test_a_completed_run_has_its_result_notes_and_end(self, store: Store) -> None:
         claimed = await claim_one(store, new(1), now=NOW + 1)
 
-        assert await store.finish([change(claimed, at=NOW + 9, result='{"n":1}', notes='["a"]')]) == [True]
+        assert (await store.finish([change(claimed, at=NOW + 9, result='{"n":1}', notes='["a"]')])).written == [True]
 
         run = await see(store, id_of(1))
         assert (run.state, run.result_text, run.notes_text, run.finished) == ("completed", '{"n":1}', '["a"]', NOW + 9)
@@ -130,11 +130,11 @@ class Finishing:
             [change(run, state, due=NOW + 1) for run, state in zip(claimed, states, strict=True)]
         )
 
-        assert answer == [True] * 6
+        assert answer.written == [True] * 6
         assert await state_of(store, *range(6)) == states
 
     async def test_finish_of_nothing_does_nothing(self, store: Store) -> None:
-        assert await store.finish([]) == []
+        assert (await store.finish([])).written == []
 
     async def test_what_has_ended_is_never_claimed_again(self, store: Store) -> None:
         for number, state in enumerate(["completed", "failed", "cancelled", "expired"]):
@@ -147,7 +147,7 @@ class Finishing:
     async def test_a_change_is_written_once(self, store: Store) -> None:
         claimed = await claim_one(store, new(1))
 
-        answers = [await store.finish([change(claimed)]) for _ in range(2)]
+        answers = [(await store.finish([change(claimed)])).written for _ in range(2)]
 
         assert answers == [[True], [False]]
 
@@ -156,7 +156,7 @@ class Finishing:
 
         answer = await store.finish([change(claimed), change(claimed, "failed")])
 
-        assert answer == [True, False]
+        assert answer.written == [True, False]
         assert await state_of(store, 1) == ["completed"]
 
     @pytest.mark.parametrize("state", ["completed", "failed", "queued"])
@@ -171,7 +171,7 @@ class Finishing:
 
         answer = await store.finish([changes[not stale_first], changes[stale_first]])
 
-        assert answer == [not stale_first, stale_first]
+        assert answer.written == [not stale_first, stale_first]
         assert await state_of(store, 1) == [state]
 
     async def test_an_older_claims_outcome_does_not_overwrite_a_newer_attempt(self, store: Store) -> None:
@@ -182,9 +182,9 @@ class Finishing:
 
         answer = await store.finish([change(old, "failed", error='{"type":"E"}', result="1")])
 
-        assert answer == [False]
+        assert answer.written == [False]
         assert await see(store, id_of(1)) == before
-        assert await store.finish([change(newer)]) == [True]
+        assert (await store.finish([change(newer)])).written == [True]
 
     @pytest.mark.parametrize("state", ["queued", "retrying", "scheduled"])
     async def test_a_run_that_waits_again_takes_no_outcome_of_its_last_claim(self, store: Store, state: str) -> None:
@@ -192,14 +192,14 @@ class Finishing:
         await store.finish([change(claimed, state)])
         before = await see(store, id_of(1))
 
-        assert await store.finish([change(claimed, "failed")]) == [False]
+        assert (await store.finish([change(claimed, "failed")])).written == [False]
 
         assert await see(store, id_of(1)) == before
 
     async def test_a_change_of_an_unknown_run_is_stale(self, store: Store) -> None:
         claimed = await claim_one(store, new(1))
 
-        assert await store.finish([change(claimed)._replace(id=id_of(2))]) == [False]
+        assert (await store.finish([change(claimed)._replace(id=id_of(2))])).written == [False]
 
     async def test_a_stale_change_frees_no_unique_key(self, store: Store) -> None:
         old = await claim_one(store, new(1, unique="car-42"))
@@ -236,7 +236,7 @@ class Finishing:
 
         answer = await store.finish([change(one), change(two, "failed"), change(three)])
 
-        assert answer == [True, False, True]
+        assert answer.written == [True, False, True]
         assert await store.count(RunQuery()) == {"completed": 3}
 
     async def test_finish_and_claim_of_one_turn_come_in_their_order(self, store: Store) -> None:
@@ -244,7 +244,7 @@ class Finishing:
 
         answer, got = await asyncio.gather(store.finish([change(claimed, "queued")]), store.claim(ask()))
 
-        assert (answer, numbers(got.runs)) == ([True], [1])
+        assert (answer.written, numbers(got.runs)) == ([True], [1])
 
     # Release: the very end of a kernel that had to be cut short
 
@@ -269,7 +269,7 @@ class Finishing:
         claimed = await claim_one(store, new(1))
         await store.release(KERNEL.id)
 
-        assert await store.finish([change(claimed)]) == [False]
+        assert (await store.finish([change(claimed)])).written == [False]
         assert await state_of(store, 1) == ["queued"]
 
     async def test_release_touches_neither_waiting_nor_finished_runs(self, store: Store) -> None:
@@ -305,7 +305,7 @@ class Finishing:
         claimed = await claim_one(store, new(1))
         await store.stick([claimed.id])
 
-        assert await store.finish([change(claimed, "failed")]) == [True]
+        assert (await store.finish([change(claimed, "failed")])).written == [True]
 
         assert not (await see(store, id_of(1))).stuck
 

@@ -108,7 +108,7 @@ class Retrying:
         answer = await store.retry([id_of(1)], NOW)
 
         assert [(one.before, one.after) for one in answer] == [("running", "running")]
-        assert await store.finish([change(claimed)]) == [True]
+        assert (await store.finish([change(claimed)])).written == [True]
 
     async def test_unknown_ids_are_left_out_and_the_answer_keeps_the_order(self, store: Store) -> None:
         await ended(store, new(1), "failed")

@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from kernel.contracts.store import Claim, KernelRow, RunQuery, Store
-from kernel.model.run import FINAL, Change, Claimed, NewRun, Run, RunExtra, urgency_of
+from kernel.model.run import FINAL, Change, Claimed, NewRun, Run, RunExtra, Terms, urgency_of
 from kernel.model.schedule import ScheduleRow, Tick
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0
@@ -28,15 +28,22 @@ def new(
     number: int, job: str = "fleet.sync", *, queue: str = "default", priority: int = 5, due: float = NOW,
     state: str = "queued", payload: str = '{"car_id":"42"}', **extra: Any,
 ) -> NewRun:  # fmt: skip
-    """A run with this number's id; ``extra``: fields of RunExtra."""
+    """A run with this number's id; ``extra``: fields of RunExtra and of Terms, and when it was enqueued."""
+    enqueued = extra.pop("enqueued", NOW)
+    terms = {name: extra.pop(name) for name in Terms._fields if name in extra}
     return NewRun(
-        id_of(number), job, queue, priority, payload, state, NOW, due, urgency_of(due, priority),
-        RunExtra(**extra) if extra else None,
+        id_of(number), job, queue, priority, payload, state, enqueued, due, urgency_of(due, priority),
+        RunExtra(**extra) if extra else None, Terms(**terms) if terms else None,
     )  # fmt: skip
 
 
 def later(number: int, due: float, job: str = "fleet.sync", **options: Any) -> NewRun:
     return new(number, job, due=due, state="scheduled", **options)
+
+
+def after(number: int, *parents: int, **options: Any) -> NewRun:
+    """A run that depends on these."""
+    return new(number, state="blocked", depends_on=tuple(id_of(parent) for parent in parents), **options)
 
 
 def tick_run(number: int, tick: float, *, state: str = "queued", schedule: str = "nightly", **options: Any) -> NewRun:
@@ -47,9 +54,10 @@ def tick_run(number: int, tick: float, *, state: str = "queued", schedule: str =
 
 def ask(
     jobs: Mapping[str, int] = ALL, *, now: float = NOW, limit: int = 1000, queues: Mapping[str, int] = NO_LIMIT,
-    before: float | None = None, kernel: str = KERNEL.id,
+    before: float | None = None, kernel: str = KERNEL.id, **limits: Any,
 ) -> Claim:  # fmt: skip
-    return Claim(kernel, now, limit, jobs, queues, before)
+    """``limits``: the other fields of Claim."""
+    return Claim(kernel, now, limit, jobs, queues, before, **limits)
 
 
 async def claim(store: Store, *, now: float = NOW, limit: int = 1000) -> list[Claimed]:
@@ -65,7 +73,7 @@ async def claim_one(store: Store, run: NewRun, *, now: float = NOW) -> Claimed:
     return claimed
 
 
-def change(run: Claimed, state: str = "completed", *, at: float = NOW, **fields: Any) -> Change:
+def change(run: Claimed | Run, state: str = "completed", *, at: float = NOW, **fields: Any) -> Change:
     """``run`` goes to ``state`` at this instant; a final one keeps its due instant."""
     final = state in FINAL
     due = fields.pop("due", run.due)
@@ -77,6 +85,11 @@ def change(run: Claimed, state: str = "completed", *, at: float = NOW, **fields:
         **fields,
     }
     return Change(run.id, run.token, state, due, urgency_of(due, run.priority), **values)
+
+
+def requeue(_dead: KernelRow | None, runs: Sequence[Run]) -> list[Change]:
+    """What a rescue may decide: all are queued again, with one loss more."""
+    return [change(run, "queued", losses=run.losses + 1) for run in runs]
 
 
 async def ended(store: Store, run: NewRun, state: str = "completed", *, at: float = NOW, **fields: Any) -> Run:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kernel.contracts.store import Announced, Look, Looked, Store
+from kernel.contracts.store import Announced, BreakerRow, Entry, Look, Looked, Store
 from kernel.model.job import Keep
 from tests.contracts.store_promises.samples import (
     ALL,
@@ -85,6 +85,14 @@ class Signalling:
 
         assert await _grown(store, lambda: store.cancel([id_of(1), id_of(2), id_of(3)], "", NOW)) == NOTHING
 
+    async def test_putting_a_breaker_grows_breakers(self, store: Store) -> None:
+        assert await _grown(store, lambda: store.put_breaker(BreakerRow("partner-api", 1, "open"))) == {"breakers"}
+
+    async def test_putting_a_breaker_too_late_grows_nothing(self, store: Store) -> None:
+        await store.put_breaker(BreakerRow("partner-api", 1, "open"))
+
+        assert await _grown(store, lambda: store.put_breaker(BreakerRow("partner-api", 1, "open"))) == NOTHING
+
     async def test_several_changes_grow_several_counters(self, store: Store) -> None:
         async def act() -> None:
             await asyncio.gather(store.put_schedules([row()]), store.pause_queue("default", NOW))
@@ -99,7 +107,8 @@ class Signalling:
             await store.enqueue([new(1), new(2, expires=NOW)], NO_LIMIT)
             [claimed] = (await store.claim(ask(ALL))).runs
             await store.finish([change(claimed, "retrying", due=NOW + 1)])
-            await claim(store, now=NOW + 1)
+            [again] = await claim(store, now=NOW + 1)
+            await store.record([Entry(again.id, again.token, ("load", "1"), (0.5, ""), "a\n")])
             await store.stick([id_of(1)])
             await store.release(KERNEL.id)
             await store.retry([id_of(2)], NOW)

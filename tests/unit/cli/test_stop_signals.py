@@ -14,7 +14,7 @@ from kernel.cli.stop_signals import StopSignals
 
 async def main():
     nothing = lambda: None
-    StopSignals(on_stop=nothing, on_hurry=nothing, on_reload=nothing, grace_seconds=lambda: 600.0,
+    StopSignals(on_stop=nothing, on_hurry=nothing, on_reload=nothing, on_dump=nothing, grace_seconds=lambda: 600.0,
                 force=lambda why: (print(why, flush=True), os._exit(1))).listen()
     for _ in range(8):  # a signal may be delivered to any thread
         threading.Thread(target=time.sleep, args=(600,), daemon=True).start()

@@ -28,7 +28,7 @@ async def test_the_answer_is_the_run_as_it_stands_in_the_store() -> None:
         run = await flow.engine.intake.enqueue("demo.process-car", {"car_id": "42"}, delay="1h")
         found = await flow.run(run)
 
-    assert run == found
+    assert run == found._replace(is_new=True)
     assert (run.queue, run.priority, run.tags, run.payload) == ("cars", 2, ("fleet",), {"car_id": "42"})
 
 
@@ -96,7 +96,8 @@ async def test_while_a_unique_run_is_unfinished_the_answer_is_that_run() -> None
         other = await flow.engine.intake.enqueue("demo.process-car", {"car_id": "2"}, unique="car-2")
         counts = await flow.store.count(RunQuery())
 
-    assert second == first
+    assert second == first._replace(is_new=False)
+    assert (first.is_new, second.is_new, other.is_new) == (True, False, True)
     assert other.id != first.id
     assert sum(counts.values()) == 2
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from kernel.flow.catalog import Catalog
 from kernel.flow.ready_queue import UNLIMITED, Limits, ReadyQueue
 from kernel.model.queue import Queue
+from kernel.model.rate import RateLimit
 from kernel.model.run import Claimed
 from tests.flow_kit import job_of
 
@@ -164,6 +165,68 @@ def test_there_is_no_room_for_a_job_that_is_not_there() -> None:
     ReadyQueue(limits).refresh_limits([])
 
     assert "demo.other" not in limits.rooms()[0]
+
+
+def test_what_the_store_counts_is_said_by_policies_and_queues() -> None:
+    async def work(tenant: str = "a") -> None: ...
+
+    by_key = job_of(
+        work, name="by-key", concurrency=2, concurrency_by="tenant", rate_limit="5/1s", rate_limit_by="tenant"
+    )
+    by_job = job_of(two, rate_limit="9/1m")
+    catalog = Catalog([Queue("cars", rate_limit=RateLimit(7, 60))])
+    catalog.add([job_of(one, concurrency=3), by_key, by_job])
+    limits = Limits(catalog)
+    ReadyQueue(limits).refresh_limits([])
+
+    assert limits.key_limits == {"demo.by-key": 2}
+    assert limits.key_rates == {"demo.by-key": RateLimit(5, 1)}
+    assert limits.job_rates == {"demo.two": RateLimit(9, 60)}
+    assert limits.queue_rates == {"cars": RateLimit(7, 60)}
+    assert limits.rooms() == ({"demo.one": 3, "demo.by-key": UNLIMITED, "demo.two": UNLIMITED}, {"cars": UNLIMITED})
+
+
+def test_of_a_lane_with_a_rate_no_more_are_claimed_than_can_begin_at_once() -> None:
+    limits = rated()
+
+    assert limits.rooms(4) == ({"demo.one": 4, "demo.two": UNLIMITED}, {"cars": 4})
+
+
+def test_when_no_slot_is_free_one_of_a_lane_with_a_rate_is_claimed_for_the_next() -> None:
+    limits = rated()
+    ready = ReadyQueue(limits)
+    before = limits.rooms(0)
+    ready.push([claimed(1)])
+    held = limits.rooms(0)
+
+    ready.pop()
+
+    assert before == ({"demo.one": 1, "demo.two": UNLIMITED}, {"cars": 1})
+    assert held == ({"demo.one": 0, "demo.two": UNLIMITED}, {"cars": 1})
+    assert limits.rooms(-3) == before
+
+
+def test_that_it_has_begun_is_told_so_that_the_next_one_is_claimed() -> None:
+    limits = rated()
+    ready = ReadyQueue(limits)
+    told: list[str] = []
+    limits.on_rate_room = lambda: told.append("room")
+    limits.rooms(0)
+    ready.push([claimed(1), claimed(2, job="demo.two"), claimed(3, job="demo.two", queue="cars")])
+
+    popped(ready)
+
+    assert told == ["room", "room"]
+    assert limits.have_cut_short
+
+
+def rated() -> Limits:
+    """Of ``demo.one`` and the queue ``cars``, 5 may begin in a second."""
+    catalog = Catalog([Queue("cars", rate_limit=RateLimit(5, 1))])
+    catalog.add([job_of(one, rate_limit="5/1s"), job_of(two)])
+    limits = Limits(catalog)
+    ReadyQueue(limits).refresh_limits([])
+    return limits
 
 
 def test_changed_limits_count_what_runs_and_what_is_held() -> None:

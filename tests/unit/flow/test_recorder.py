@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kernel.contracts.store import Claim, RunQuery
+from kernel.contracts.store import Claim, Finishes, RunQuery
 from kernel.flow.recorder import Gatherer
-from kernel.model.errors import StoreError, StoreFullError
+from kernel.model.errors import RequestError, StoreError, StoreFullError
 from kernel.model.events import (
     OutcomeRefused,
     RunCancelled,
@@ -112,6 +112,20 @@ async def test_a_caller_whose_queue_is_full_is_the_only_one_to_fail(writer: Writ
 
     assert [answers[0], answers[2]] == [[10], [30]]
     assert isinstance(answers[1], StoreFullError)
+
+
+async def test_a_caller_whose_wish_is_wrong_is_the_only_one_to_fail_however_many_there_are(writer: Writer) -> None:
+    gatherer = Gatherer(writer.write)
+    writer.refuses[700] = RequestError("no run named 'x'")
+    writer.goes_on.set()
+
+    answers = await asyncio.gather(*(gatherer.put([item]) for item in range(1000)), return_exceptions=True)
+
+    assert [at for at, answer in enumerate(answers) if isinstance(answer, RequestError)] == [700]
+    assert [answer for answer in answers if not isinstance(answer, RequestError)] == [
+        [item * 10] for item in range(1000) if item != 700
+    ]
+    assert len(writer.batches) < 30  # halves, not one by one
 
 
 async def test_any_other_error_is_that_of_the_whole_batch_and_the_next_one_is_written(writer: Writer) -> None:
@@ -310,11 +324,11 @@ async def test_an_outcome_that_was_written_though_the_store_said_no_is_told_as_w
 
 async def test_an_outcome_that_the_store_cannot_take_at_all_does_not_hold_up_the_others() -> None:
     class Picky(TroubledStore):
-        async def finish(self, changes: Any) -> list[bool]:
+        async def finish(self, changes: Any) -> Finishes:
             if any(change.error is not None for change in changes):
                 raise OverflowError("no such value")
-            answers: list[bool] = await super().finish(changes)
-            return answers
+            done: Finishes = await super().finish(changes)
+            return done
 
     async with running(work, job_of(fails, retry=1), store=Picky()) as flow:
         runs = await asyncio.gather(*(flow.engine.intake.enqueue(f"demo.{name}") for name in ("work", "fails", "work")))

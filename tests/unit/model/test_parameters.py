@@ -5,19 +5,24 @@ from __future__ import annotations
 import inspect
 import json
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, Flag, IntEnum, StrEnum
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Optional
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
 
 import kernel.flow.context  # noqa: TC001 - the annotations of these jobs are read
 from kernel.model.errors import ConfigError, PayloadError
 from kernel.model.parameters import Parameters
+from kernel.model.request import payload_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +50,32 @@ class Lax(BaseModel):
 class Place:
     row: int
     label: str = ""
+
+
+class Level(IntEnum):
+    LOW = 1
+    HIGH = 2
+
+
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
+class Booking(TypedDict):
+    day: date
+    car: Car
+
+
+@dataclass
+class Trip:
+    start: Place
+    at: datetime
+
+
+class Secretive(BaseModel):
+    name: str
+    pin: str = Field("", exclude=True)
 
 
 def arguments(function: Callable[..., Any], payload: Any) -> dict[str, Any]:
@@ -229,6 +260,27 @@ def test_parameters_without_annotations_take_any_json() -> None:
         (list[Car], [{"title": "Ford", "price": 1.5, "wheels": 3}], [Car(title="Ford", price=1.5, wheels=3)]),
         (Place, {"row": 1}, Place(1)),
         (Annotated[int, Field(gt=0)], 1, 1),
+        (time, "09:30", time(9, 30)),
+        (Level, 2, Level.HIGH),
+        (Point, [1, 2], Point(1, 2)),
+        (
+            Booking,
+            {"day": "2026-03-01", "car": {"title": "Ford", "price": 1}},
+            {"day": date(2026, 3, 1), "car": Car(title="Ford", price=1)},
+        ),
+        (
+            Trip,
+            {"start": {"row": 1}, "at": "2026-01-31T09:00:00+02:00"},
+            Trip(Place(1), datetime.fromisoformat("2026-01-31T09:00:00+02:00")),
+        ),
+        (Optional[Car], None, None),  # noqa: UP045 - the older form of it
+        (Car | Place, {"row": 1}, Place(1)),
+        (datetime | int, "2026-01-31T09:00:00Z", datetime(2026, 1, 31, 9, tzinfo=UTC)),
+        (
+            dict[UUID, list[Decimal]],
+            {"12345678-1234-5678-1234-567812345678": ["1.5"]},
+            {UUID("12345678-1234-5678-1234-567812345678"): [Decimal("1.5")]},
+        ),
     ],
     ids=str,
 )
@@ -266,6 +318,15 @@ def test_a_value_comes_as_its_annotation_says(annotation: Any, value: Any, got: 
         (Lax, {"number": "1"}, ".value.number"),
         (list[Car], [{"title": "Ford", "price": 1, "wheels": [4]}], ".value[0].wheels"),
         (Annotated[int, Field(gt=0)], 0, ".value"),
+        (time, 9, ".value"),
+        (timedelta, 90, ".value"),
+        (Level, "2", ".value"),
+        (Point, [1, "2"], ".value[1]"),
+        (Booking, {"day": "2026-03-01"}, ".value.car"),
+        (Booking, {"day": "March", "car": {"title": "Ford", "price": 1}}, ".value.day"),
+        (Trip, {"start": {"row": "1"}, "at": "2026-01-31T09:00:00Z"}, ".value.start.row"),
+        (Place | None, {"row": "1"}, ".value.row"),
+        (dict[UUID, int], {"car": 1}, ".value.car"),
     ],
     ids=str,
 )
@@ -293,6 +354,146 @@ def test_a_row_that_holds_no_object_is_an_error_of_the_payload_and_no_other(text
 
     with pytest.raises(PayloadError):
         parameters.arguments("demo.job", text)
+
+
+def test_a_field_that_a_model_does_not_have_is_refused_where_it_stands() -> None:
+    class Strict(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        number: int
+
+    error = refusal(with_annotation(Strict), {"value": {"number": 1, "nubmer": 2}})
+
+    assert str(error).startswith("demo.job: payload.value.nubmer: is no field of what is expected there")
+
+
+# Values as Python code has them
+
+
+def sent(annotation: Any, value: Any) -> Any:
+    """The value as it arrives, when Python code enqueues it as it is."""
+    job = with_annotation(annotation)
+    text = payload_text("demo.job", {"value": value}, Parameters.of(job))
+    return Parameters.of(job).arguments("demo.job", text)["value"]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (datetime, datetime(2026, 1, 31, 9, tzinfo=UTC)),
+        (datetime, datetime(2026, 1, 31, 9, tzinfo=ZoneInfo("Europe/Berlin"))),
+        (datetime, datetime(2026, 1, 31, 9, 0, 0, 123)),  # noqa: DTZ001 - an instant without zone is a value too
+        (date, date(2026, 3, 1)),
+        (time, time(9, 30)),
+        (timedelta, timedelta(days=-1, microseconds=5)),
+        (UUID, UUID("12345678-1234-5678-1234-567812345678")),
+        (Decimal, Decimal("1.50")),
+        (Colour, Colour.RED),
+        (Level, Level.HIGH),
+        (Car, Car(title="Ford", price=1.5)),
+        (list[Car], [Car(title="Ford", price=1.5, wheels=3)]),
+        (Place, Place(1)),
+        (Trip, Trip(Place(1), datetime(2026, 1, 31, 9, tzinfo=UTC))),
+        (Point, Point(1, 2)),
+        (Booking, {"day": date(2026, 3, 1), "car": Car(title="Ford", price=1)}),
+        (dict[UUID, Place], {UUID("12345678-1234-5678-1234-567812345678"): Place(1)}),
+        (set[int], {1, 2}),
+        (tuple[int, str], (1, "a")),
+        (Car | Place, Place(1)),
+        (Optional[date], date(2026, 3, 1)),  # noqa: UP045 - the older form of it
+        (bytes, b"abc"),
+    ],
+    ids=str,
+)
+def test_a_value_of_the_annotated_type_arrives_as_it_was_given(annotation: Any, value: Any) -> None:
+    found = sent(annotation, value)
+
+    assert found == value
+    assert type(found) is type(value)
+
+
+class Shade(StrEnum):
+    RED = "red"
+
+
+class Right(Flag):
+    READ = 1
+
+
+class Subcar(Car):
+    doors: int = 5
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "path"),
+    [
+        (Any, datetime(2026, 1, 31, 9, tzinfo=UTC), ".value"),
+        (str, date(2026, 3, 1), ".value"),
+        (dict[str, Any], {"a": [1, {"b": UUID(int=1)}]}, ".value.a[1].b"),
+        (list[int], (1, 2), ".value"),
+        (dict[str, Any], Car(title="Ford", price=1), ".value"),
+        (Car, Subcar(title="Ford", price=1), ".value"),
+        (Car, Place(1), ".value.title"),
+        (Secretive, Secretive(name="Ada", pin="x"), ".value"),
+        (int, Decimal(1), ".value"),
+        (Any, Right.READ, ".value"),
+        (dict[str, int], {1: 1}, ".value"),
+        (datetime, date(2026, 3, 1), ".value"),
+        (float, Decimal("0.1"), ".value"),
+        (Any, object(), ".value"),
+        (list[Any], [1, {"a": object()}], ".value[1].a"),
+        (Car, Car(title="Ford", price=float("nan")), ".value.price"),
+        (bytes, b"\xff", ".value"),
+        (Any, {1, 2}, ".value"),
+        (Place, Place(1, "a\ud800"), ".value.label"),
+    ],
+    ids=str,
+)
+def test_a_value_that_would_not_come_back_equal_is_refused_with_its_path(
+    annotation: Any, value: Any, path: str
+) -> None:
+    with pytest.raises(PayloadError) as caught:
+        sent(annotation, value)
+
+    assert caught.value.path == path
+
+
+def test_what_a_value_would_have_become_is_told() -> None:
+    with pytest.raises(PayloadError) as caught:
+        sent(str, date(2026, 3, 1))
+
+    assert str(caught.value) == (
+        "demo.job: payload.value: datetime.date(2026, 3, 1) (date) would arrive as '2026-03-01' (str); "
+        "expected JSON, or a value of the parameter's own type, that comes back equal"
+    )
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(max_size=5)
+        | st.datetimes() | st.uuids() | st.decimals(),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.tuples(inner, inner)
+            | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3)
+        ),
+        max_leaves=6,
+    )
+)  # fmt: skip
+def test_whatever_is_given_to_a_parameter_that_takes_all_arrives_equal_or_is_refused(value: Any) -> None:
+    try:
+        found = sent(Any, value)
+    except PayloadError:
+        return
+
+    assert found == value
+
+
+def test_what_goes_into_keyword_arguments_may_be_of_their_type_too() -> None:
+    def job(**others: date) -> None: ...
+
+    text = payload_text("demo.job", {"a": date(2026, 3, 1)}, Parameters.of(job))
+
+    assert Parameters.of(job).arguments("demo.job", text) == {"a": date(2026, 3, 1)}
 
 
 # Annotations
@@ -338,3 +539,39 @@ def test_the_schema_says_which_fields_there_are_and_which_are_needed() -> None:
     assert schema["properties"].keys() == {"car_id", "force"}
     assert schema["required"] == ["car_id"]
     assert schema["additionalProperties"] is False
+
+
+def test_the_schema_has_the_annotation_of_keyword_arguments_too() -> None:
+    def job(car_id: str, **others: int) -> None: ...
+
+    schema = Parameters.of(job).schema
+
+    assert schema["additionalProperties"] == {"type": "integer"}
+    assert schema["properties"].keys() == {"car_id"}
+
+
+def test_two_models_of_one_name_keep_apart_in_the_schema() -> None:
+    ours = Car
+
+    def job(car: ours, **others: Any) -> None: ...  # type: ignore[valid-type] # it is a type when the job is made
+
+    job.__annotations__["car"] = ours
+    job.__annotations__["others"] = type("Car", (BaseModel,), {"__annotations__": {"seats": int}})
+
+    schema = Parameters.of(job).schema
+
+    used = [schema["properties"]["car"]["$ref"], schema["additionalProperties"]["$ref"]]
+    fields = [set(schema["$defs"][ref.rpartition("/")[2]]["properties"]) for ref in used]
+    assert fields == [{"title", "price", "wheels"}, {"seats"}]
+
+
+def test_defaults_are_kept_as_json_where_json_can_carry_them() -> None:
+    def job(
+        car_id: str,
+        tenant: str = "main",
+        at: datetime = datetime(2026, 1, 1, tzinfo=UTC),
+        odd: Any = float("nan"),
+        own: Any = object,
+    ) -> None: ...
+
+    assert Parameters.of(job).defaults == {"tenant": "main", "at": "2026-01-01T00:00:00Z"}

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kernel.contracts.store import RunQuery
+from kernel.contracts.store import Entry, RunQuery
 from kernel.model.job import Keep
-from kernel.model.run import IdSource, NewRun, RunExtra, urgency_of
-from plugins.memory import instants, lanes
+from kernel.model.rate import RateLimit
+from kernel.model.run import IdSource, NewRun, RunExtra, Terms, urgency_of
+from plugins.memory import instants, lane, rates
+from plugins.memory.key_limits import KeyLimits
 from plugins.memory.store import MemoryStore
 from tests.contracts.store_promises.histories import Histories
 from tests.contracts.store_promises.samples import ALL, NO_LIMIT, NOW, ask, change, claim, id_of, new, numbers
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kernel.contracts.store import Store
+    from plugins.memory.keyed_lane import Group, KeyedLane
 
 KEPT = Keep().count
 
@@ -95,7 +98,13 @@ async def test_a_job_that_keeps_more_than_usual_does_so_from_the_first_prune_on(
 
 
 @pytest.mark.parametrize(
-    "extra", [None, RunExtra(expires=NOW + 1e6), RunExtra(unique="k", schedule="nightly", tick=NOW)]
+    "extra",
+    [
+        None,
+        RunExtra(expires=NOW + 1e6),
+        RunExtra(unique="k", schedule="nightly", tick=NOW),
+        RunExtra(concurrency_key="a", rate_key="b"),
+    ],
 )
 async def test_runs_that_pass_leave_nothing_behind_but_what_is_kept(store: MemoryStore, extra: RunExtra | None) -> None:
     ids = IdSource()
@@ -117,21 +126,145 @@ async def test_runs_that_pass_leave_nothing_behind_but_what_is_kept(store: Memor
     assert await pass_some() <= first + 200
 
 
+@pytest.mark.parametrize("key", [None, "a"])
 @pytest.mark.parametrize("state", ["queued", "scheduled", "blocked"])
-async def test_runs_cancelled_in_a_lane_that_nobody_claims_leave_nothing_behind(store: MemoryStore, state: str) -> None:
+async def test_runs_cancelled_in_a_lane_that_nobody_claims_leave_nothing_behind(
+    store: MemoryStore, state: str, key: str | None
+) -> None:
     ids = IdSource()
-    await store.enqueue(_fresh(ids, 10, state=state, extra=RunExtra(expires=NOW + 1e6)), NO_LIMIT)
+    extra = RunExtra(expires=NOW + 1e6, concurrency_key=key)
+    await store.enqueue(_fresh(ids, 10, state=state, extra=extra), NO_LIMIT)
     sizes: list[int] = []
 
     for _ in range(50):
         for priority in (5, 1):
-            batch = _fresh(ids, 100, priority=priority, state=state, extra=RunExtra(expires=NOW + 1e6))
+            batch = _fresh(ids, 100, priority=priority, state=state, extra=extra)
             await store.enqueue([*batch[50:], *batch[:50]], NO_LIMIT)
             await store.cancel([run.id for run in batch], "", NOW)
         await store.prune({}, Keep(count=0), NOW, NOW + 1e9, 1_000_000)
         sizes.append(_size_of(store))
 
     assert max(sizes[10:]) <= max(sizes[:10]) + 100
+
+
+async def test_what_runs_have_written_down_and_depended_on_goes_with_them(store: MemoryStore) -> None:
+    ids = IdSource()
+    limits: dict[str, Any] = {"key_limits": {"fleet.sync": 40}, "key_rates": {"fleet.sync": RateLimit(1000, 10.0)}}
+
+    async def pass_some(turn: int) -> int:
+        now = NOW + turn * 1000
+        for number in range(40):
+            at = now + number
+            parents = _fresh(ids, 20, extra=RunExtra(unique=f"{turn}-{number}", rate_key=f"{turn}-{number}"))
+            [parent] = parents[:1]
+            depends = Terms(unique_until=at + 5, depends_on=(parent.id,))
+            children = [
+                run._replace(state="blocked", terms=depends)
+                for run in _fresh(ids, 20, extra=RunExtra(concurrency_key=f"{number}", unique=f"child-{turn}-{number}"))
+            ]
+            await store.enqueue([parent._replace(terms=Terms(unique_until=at + 5)), *children], NO_LIMIT)
+            for _ in range(3):
+                claimed = (await store.claim(ask(now=at, **limits))).runs
+                await store.record([Entry(run.id, run.token, ("load", "1"), (0.5, ""), "a\n") for run in claimed])
+                await store.finish([change(run, "completed" if number % 2 else "failed", at=at) for run in claimed])
+        await store.prune({}, Keep(count=0), NOW, now + 999, 1_000_000)
+        return _size_of(store)
+
+    first = await pass_some(0)
+
+    assert await pass_some(1) <= first + 100
+
+
+async def test_what_finished_runs_have_written_down_is_bounded_even_when_nobody_prunes(store: MemoryStore) -> None:
+    ids = IdSource()
+    for _ in range(24):
+        await store.enqueue(_fresh(ids, 500), NO_LIMIT)
+        claimed = await claim(store)
+        await store.record([Entry(run.id, run.token, log="a\n") for run in claimed])
+        await store.finish([change(run) for run in claimed])
+
+    assert len(store._runs.ended.noted) == await _count(store) <= KEPT * 9 / 8
+    assert (await store.log(claimed[-1].id)).text == "a\n"
+
+
+async def test_periods_and_rates_that_are_over_are_bounded_even_when_nobody_prunes(store: MemoryStore) -> None:
+    ids = IdSource()
+    limit: dict[str, Any] = {"key_rates": {"fleet.sync": RateLimit(1, 5.0)}}
+    sizes: list[int] = []
+
+    for turn in range(40):
+        now = NOW + 10 * turn
+        runs = [
+            run._replace(extra=RunExtra(unique=run.id, rate_key=run.id), terms=Terms(unique_until=now + 5))
+            for run in _fresh(ids, 200)
+        ]
+        await store.enqueue(runs, NO_LIMIT)
+        claimed = (await store.claim(ask(now=now, **limit))).runs
+        await store.finish([change(run, at=now) for run in claimed])
+        sizes.append(len(store._runs.unique._runs) + len(store._runs.rates._windows))
+
+    assert max(sizes) <= 2 * (2 * rates.TIDY_FROM)
+
+
+async def test_runs_held_back_and_cancelled_again_and_again_leave_nothing_behind(store: MemoryStore) -> None:
+    ids = IdSource()
+    limits: dict[str, Any] = {"key_limits": {"fleet.sync": 1}, "key_rates": {"fleet.sync": RateLimit(1, 1e6)}}
+    first = _fresh(ids, 1, extra=RunExtra(concurrency_key="a", rate_key="b"))
+    await store.enqueue(first, NO_LIMIT)
+    await store.claim(ask(**limits))
+    sizes = []
+
+    for _ in range(300):
+        for key, rate_key in (("a", None), (None, "b"), ("a", "b")):
+            batch = _fresh(ids, 3, extra=RunExtra(concurrency_key=key, rate_key=rate_key))
+            await store.enqueue(batch, NO_LIMIT)
+            assert (await store.claim(ask(**limits))).runs == []
+            await store.cancel([run.id for run in batch], "", NOW)
+        await store.prune({}, Keep(count=0), NOW, NOW + 1, 1_000_000)
+        sizes.append(_size_of(store))
+
+    assert max(sizes[100:]) <= max(sizes[:100]) + 20
+
+
+async def test_ever_more_urgent_runs_of_a_key_that_are_cancelled_leave_nothing_behind(store: MemoryStore) -> None:
+    await store.enqueue([new(5000, concurrency_key="a")], NO_LIMIT)
+    sizes = []
+
+    for number in range(2000, 0, -1):
+        await store.enqueue([new(number, concurrency_key="a")], NO_LIMIT)
+        await store.cancel([id_of(number)], "", NOW)
+        if number % 100 == 0:
+            await store.prune({}, Keep(count=0), NOW, NOW + 1, 1_000_000)
+            sizes.append(_size_of(store))
+
+    assert max(sizes[5:]) <= max(sizes[:5]) + 200
+
+
+async def test_claims_pass_over_full_keys_without_looking_at_their_runs(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    may_begin = KeyLimits.may_begin
+
+    def count_it(self: KeyLimits, lane: KeyedLane, group: Group) -> bool:
+        asked.append(group)
+        return may_begin(self, lane, group)
+
+    monkeypatch.setattr(KeyLimits, "may_begin", count_it)
+    limits = {"fleet.sync": 1}
+    await store.enqueue([new(n, concurrency_key="a", priority=0) for n in range(20_000)], NO_LIMIT)
+    await store.enqueue([new(20_000 + n, concurrency_key=f"k{n % 2000}", priority=1) for n in range(6000)], NO_LIMIT)
+    rooms = {"fleet.sync": 5000}
+    running = (await store.claim(ask(rooms, limit=5000, key_limits=limits))).runs
+    first = len(asked)
+    asked.clear()
+
+    await store.enqueue([new(30_000 + n) for n in range(100)], NO_LIMIT)
+    await store.finish([change(run) for run in running[:2]])
+    got = (await store.claim(ask(rooms, limit=5000, key_limits=limits))).runs
+
+    assert (len(running), first) == (2001, 4002)
+    assert (numbers(got)[:2], len(got), len(asked)) == ([1, 22_000], 102, 4)
 
 
 async def test_a_run_that_is_retried_again_and_again_leaves_nothing_behind(store: MemoryStore) -> None:
@@ -172,12 +305,12 @@ async def test_plain_waiting_runs_are_left_alone_by_the_garbage_collector(store:
 
 
 def _tidy_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "TIDY_FROM", 0)
+    monkeypatch.setattr(lane, "TIDY_FROM", 0)
     monkeypatch.setattr(instants, "TIDY_FROM", 0)
 
 
 def _never_tidy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "TIDY_FROM", 1_000_000)
+    monkeypatch.setattr(lane, "TIDY_FROM", 1_000_000)
     monkeypatch.setattr(instants, "TIDY_FROM", 1_000_000)
 
 
@@ -189,6 +322,7 @@ def test_tidying_up_changes_nothing_that_can_be_seen(
 
     class OfMemory(Histories):
         durable = False
+        histories = (25, 45)
 
     OfMemory().test_whatever_is_done_the_store_stands_where_the_plain_one_stands(lambda _place: MemoryStore())
 

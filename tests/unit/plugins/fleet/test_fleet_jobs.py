@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import ClientSession
 
-from kernel import GiveUp, RetryAfter
+from kernel import BreakerOpen, GiveUp, RetryAfter
 from kernel.testing import until
 from plugins.fleet import Plugin
 from plugins.fleet.car import CarStatus
@@ -50,6 +50,27 @@ class FakeContext:
         self.log = logging.getLogger("test")
         self.infos: list[tuple[str, dict[str, Any]]] = []
         self.errors: list[tuple[BaseException, dict[str, Any]]] = []
+        self.notes: tuple[str, ...] = ()
+        self.reported: list[tuple[float, str]] = []
+        self.breaker_is_open = False
+
+    async def progress(self, fraction: float, text: str) -> None:
+        self.reported.append((fraction, text))
+
+    async def optional(self, label: str, function: Any, *args: Any, fallback: Any = None) -> Any:
+        try:
+            return await function(*args)
+        except Exception as error:  # noqa: BLE001 - as the real one
+            self.notes = (*self.notes, f"{label}: {type(error).__name__}: {error}")
+            return fallback
+
+    def breaker(self, name: str, **_thresholds: Any) -> Any:
+        async def call(function: Any, *args: Any) -> Any:
+            if self.breaker_is_open:
+                raise BreakerOpen(name, 0.0, 60.0)
+            return await function(*args)
+
+        return SimpleNamespace(call=call)
 
     def notify_info(self, text: str, **context: Any) -> None:
         self.infos.append((text, context))
@@ -117,6 +138,8 @@ async def test_every_available_car_without_maintenance_gets_a_reminder(fleet: Fl
     )
     reminded = [car_id for car_id in DEMO if await fleet.cars.reminders_of(car_id)]
     assert reminded == NEEDING_MAINTENANCE
+    assert sorted(text for _, text in ctx.reported) == sorted(DEMO[car_id].title for car_id in reminded)
+    assert [fraction for fraction, _ in ctx.reported] == sorted({fraction for fraction, _ in ctx.reported})
     [reminder] = await fleet.cars.reminders_of(reminded[0])
     assert reminder.day == NOW.date()
     assert reminder.message.startswith(f"{DEMO[reminded[0]].title} needs maintenance: the last was on 202")
@@ -247,6 +270,21 @@ async def test_an_external_api_that_fails_is_told_and_no_more(fleet: Fleet, ctx:
     assert ctx.told()[0] == "partner: GET /updates?since=0: answered 503 Service Unavailable"
 
 
+async def test_an_external_api_behind_an_open_breaker_is_left_alone_with_a_warning(
+    fleet: Fleet, ctx: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    ctx.breaker_is_open = True
+
+    await Sync(fleet).sync_with_external_api(ctx)
+
+    assert (ctx.infos, ctx.errors) == ([], [])
+    [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert warning.getMessage().startswith(
+        "the sync with the external API is skipped: the circuit breaker partner is open"
+    )
+    assert await fleet.cars.latest_update() == 0
+
+
 # The report
 
 
@@ -283,7 +321,7 @@ async def test_a_report_may_have_two_gaps(fleet: Fleet, ctx: Any, partner_url: s
     report = await Report(fleet, NINETY_DAYS).generate_weekly_report(ctx)
 
     assert (report["maintenance_alerts"], report["revenue"]) == ([], None)
-    assert report["notes"] == "Some data is missing: alerts, revenue"
+    assert report["notes"] == "Some data is missing: maintenance alerts, revenue"
 
 
 async def test_without_its_counts_there_is_no_report(fleet: Fleet, ctx: Any, tmp_path: Path) -> None:

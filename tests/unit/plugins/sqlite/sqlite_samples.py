@@ -6,14 +6,17 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernel.contracts.store import Claim, KernelRow
-from kernel.model.run import Change, Claimed, IdSource, NewRun, RunExtra, urgency_of
+from kernel.model.run import Change, Claimed, IdSource, NewRun, Run, RunExtra, urgency_of
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from plugins.sqlite.store import SqliteStore
 
+T = TypeVar("T")
 NOW = 1_800_000_000.0
 JOB = "fleet.sync"
 KERNEL = KernelRow("kernel-1", 101, "host", "boot", NOW, NOW, "/run/kernel-1.sock")
@@ -40,6 +43,10 @@ def ask(limit: int = 1000, *, kernel: str = KERNEL.id) -> Claim:
 
 def completed(run: Claimed) -> Change:
     return Change(run.id, run.token, "completed", run.due, run.urgency, run.attempt, run.failures, NOW)
+
+
+def queued_again(run: Run) -> Change:
+    return Change(run.id, run.token, "queued", run.due, run.urgency, run.attempt, run.failures, losses=run.losses + 1)
 
 
 def look_into(path: Path, sql: str) -> list[Any]:
@@ -97,6 +104,37 @@ def vm_steps(store: SqliteStore, sql: str, *values: object) -> int:
     finally:
         connection.set_progress_handler(None, 0)
     return steps
+
+
+async def work_of(store: SqliteStore, call: Awaitable[T]) -> tuple[T, int]:
+    """What a call answers, and about how many instructions SQLite needed for it."""
+    assert store._writer is not None
+    connection = store._writer.files.opened().writer.connection
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 10
+        return 0
+
+    connection.set_progress_handler(count, 10)
+    try:
+        return await call, steps
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+async def statements_of(store: SqliteStore, call: Awaitable[object]) -> list[str]:
+    """The statements that the writer carries out for a call, those of the transaction left out."""
+    assert store._writer is not None
+    connection = store._writer.files.opened().writer.connection
+    seen: list[str] = []
+    connection.set_trace_callback(seen.append)
+    try:
+        await call
+    finally:
+        connection.set_trace_callback(None)
+    return [text for text in seen if not text.startswith(("BEGIN", "COMMIT", "PRAGMA"))]
 
 
 _PRELUDE = """

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from kernel.contracts.store import Claim
 from kernel.model.errors import StoreFullError
+from plugins import sqlite
 from plugins.sqlite.statements import statement, statement_for
 from plugins.sqlite.store import SqliteStore
 from tests.unit.plugins.sqlite.sqlite_samples import KERNEL, NOW, ask, completed, new, news, vm_steps
@@ -16,10 +18,14 @@ from tests.unit.plugins.sqlite.sqlite_samples import KERNEL, NOW, ask, completed
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 
 MANY = 20_000
+FOLDER = Path(sqlite.__file__).with_name("sql")
+COUNTING = {"count", "count_all"}
+"""All there is to count must be read, in whichever order."""
+READING = {*COUNTING, "count_job", "list_job", "list_unfinished", "prune_jobs"}
+"""Read beside what is written, and as well one way as the other."""
 
 
 @pytest.fixture
@@ -59,21 +65,44 @@ async def test_a_finish_finds_its_runs_by_their_place(full: SqliteStore) -> None
 
 
 async def test_plans_do_not_follow_statistics_that_somebody_has_gathered(full: SqliteStore, path: Path) -> None:
-    names = [
-        "claim_facts", "claim_lane", "claim_picked", "claim", "claim_due", "claim_expired", "expire",
-        "waiting", "ended", "runs", "cancel_waiting", "cancel_running", "release", "retry", "prune_runs", "prune_count",
-        "prune_completed", "list_newest", "list_window", "cancels",
-    ]  # fmt: skip
-    each = ["claim_lanes", "enqueue", "enqueue_whole", "enqueue_answers", "finish", "finish_completed", "finish_live", "seqs",
-            "unblock", "look_facts", "look_until", "tick_lasts", "tick_write", "stick"]  # fmt: skip
-    texts = [statement(name) for name in names] + [statement_for(name, 4) for name in each]
-    before = await plans(full, texts)
+    texts = {name: text for name, text in every_statement().items() if name not in READING}
+    before = await plans(full, list(texts.values()))
 
     await execute(full, "ANALYZE")
     await full.close()
     await full.open(KERNEL)
 
-    assert await plans(full, texts) == before
+    after = await plans(full, list(texts.values()))
+    assert [name for name, old, new in zip(texts, before, after, strict=True) if old != new] == []
+
+
+async def test_no_statement_reads_a_table_that_may_be_long_from_end_to_end(store: SqliteStore) -> None:
+    texts = {name: text for name, text in every_statement().items() if name not in COUNTING}
+
+    found = await plans(store, list(texts.values()))
+
+    long = re.compile(
+        r"SCAN (run|edge|period|step|progress|log_part|rate|rate_wait|tick|parent|other|own)( USING COVERING.*)?$"
+    )
+    assert {name: plan for name, plan in zip(texts, found, strict=True) if any(map(long.match, plan))} == {}
+
+
+async def test_limits_find_their_runs_by_the_whole_key(store: SqliteStore) -> None:
+    texts = [text for name, text in every_statement().items() if name.startswith("limit_")]
+
+    found = [line for plan in await plans(store, texts) for line in plan if "run_key" in line or "run_rate" in line]
+
+    assert found
+    assert [line for line in found if "state=?" not in line or "state<?" in line] == []
+
+
+def every_statement() -> dict[str, str]:
+    """Those with a line for each row with four of them."""
+    texts = {}
+    for path in sorted(FOLDER.glob("*.sql")):
+        is_each = "-- each\n" in path.read_text("utf-8")
+        texts[path.stem] = statement_for(path.stem, 4) if is_each else statement(path.stem)
+    return texts
 
 
 async def plans(store: SqliteStore, texts: list[str]) -> list[list[str]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kernel.contracts.store import Claim, Look, Looked, RunQuery
+from kernel.contracts.store import Claim, Finishes, Look, Looked, RunQuery
 from kernel.model.errors import RequestError, StoreFullError
 from kernel.model.schedule import ScheduleRow
 from tests.unit.plugins.sqlite.sqlite_samples import JOB, KERNEL, NOW, ask, completed, new, news
@@ -147,7 +147,7 @@ async def test_a_stale_change_does_not_keep_the_others_of_its_commit_from_being_
         store.finish([completed(one), completed(other)]), store.enqueue(news(1), {}), store.claim(ask())
     )
 
-    assert answers == [False, True]
+    assert answers.written == [False, True]
     assert len(ids) == len(more.runs) == 1
 
 
@@ -181,7 +181,7 @@ async def test_many_runs_of_every_size_of_batch_come_back_whole(store: SqliteSto
 
         assert sorted(run.id for run in claims.runs) == sorted(run.id for run in given)
         assert {run.id: run.payload for run in claims.runs} == {run.id: run.payload for run in given}
-        assert await store.finish([completed(run) for run in claims.runs]) == [True] * count
+        assert await store.finish([completed(run) for run in claims.runs]) == Finishes([True] * count)
 
 
 async def test_a_busy_store_keeps_its_wal_small(store: SqliteStore) -> None:

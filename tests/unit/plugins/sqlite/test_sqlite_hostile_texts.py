@@ -38,7 +38,7 @@ async def test_a_text_comes_back_as_it_was_given_and_finds_only_itself(store: Sq
     [claimed] = claims.runs
     assert (claimed.job, claimed.queue, claimed.payload, claimed.extra) == (text, text, text, run.extra)
     change = completed(claimed)._replace(result=text, reason=text, notes=text, error=text, schedule=text)
-    assert await store.finish([change]) == [True]
+    assert (await store.finish([change])).written == [True]
     [found] = await store.runs(RunQuery(ids=[run.id]))
     assert (found.result_text, found.reason, found.notes_text, found.error_text) == (text,) * 4
 

@@ -6,10 +6,24 @@ from typing import TYPE_CHECKING
 
 from kernel.contracts.store import RunQuery
 from plugins.sqlite.store import SqliteStore
-from tests.unit.plugins.sqlite.sqlite_samples import KERNEL, ask, child, completed, end, line_of, look_into, tell
+from tests.unit.plugins.sqlite.sqlite_samples import (
+    KERNEL,
+    ask,
+    child,
+    completed,
+    end,
+    line_of,
+    look_into,
+    queued_again,
+    tell,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from kernel.contracts.store import KernelRow
+    from kernel.model.run import Change, Run
 
 _WORK = """
 async def main():
@@ -69,8 +83,17 @@ asyncio.run(main())
     end(process)
     store = SqliteStore(path)
 
-    freed = await store.open(KERNEL)
+    await store.open(KERNEL._replace(id="kernel-2"))
 
+    dead: list[KernelRow | None] = []
+
+    def decide(row: KernelRow | None, runs: Sequence[Run]) -> list[Change]:
+        dead.append(row)
+        return [queued_again(run) for run in runs]
+
+    freed = await store.rescue("kernel-2", decide)
+
+    assert dead == [KERNEL]
     assert sorted(run.id for run in freed) == sorted(claimed)
     assert await store.count(RunQuery()) == {"queued": 5}
     assert {run.token for run in (await store.claim(ask())).runs} == {1, 2}
@@ -126,7 +149,7 @@ asyncio.run(main())
     done = 0
     while done < 3 * 6 * 451:
         runs = (await store.claim(ask(200))).runs
-        assert all(await store.finish([completed(run) for run in runs]))
+        assert all((await store.finish([completed(run) for run in runs])).written)
         done += len(runs)
 
     assert [client.wait() for client in clients] == [0, 0, 0]

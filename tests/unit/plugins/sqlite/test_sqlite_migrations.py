@@ -20,8 +20,9 @@ from tests.unit.plugins.sqlite.sqlite_samples import KERNEL, look_into, news
 if TYPE_CHECKING:
     from pathlib import Path
 
-NEXT = Migration(2, "0002_next.sql", "CREATE TABLE more (id);\nINSERT INTO more VALUES (1);\n")
-BROKEN = Migration(2, "0002_broken.sql", "CREATE TABLE more (id);\nINSERT INTO nowhere VALUES (1);\n")
+TODAY = migrations()[-1].version
+NEXT = Migration(TODAY + 1, "9999_next.sql", "CREATE TABLE more (id);\nINSERT INTO more VALUES (1);\n")
+BROKEN = Migration(TODAY + 1, "9999_broken.sql", "CREATE TABLE more (id);\nINSERT INTO nowhere VALUES (1);\n")
 
 
 @pytest.fixture
@@ -68,17 +69,17 @@ async def test_opening_an_older_store_upgrades_it_and_keeps_its_runs_and_a_copy(
     assert await old.count(RunQuery()) == {"queued": 1}
     await old.close()
     assert look_into(path, "SELECT id FROM more") == [(1,)]
-    copy = path.with_name("mainspring.db.schema-1.backup")
+    copy = path.with_name(f"mainspring.db.schema-{TODAY}.backup")
     assert look_into(copy, "SELECT count(*) FROM run") == [(1,)]
-    assert look_into(copy, "SELECT max(version) FROM mainspring_schema") == [(1,)]
+    assert look_into(copy, "SELECT max(version) FROM mainspring_schema") == [(TODAY,)]
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
 
 
 async def test_upgrade_says_from_which_version_to_which(old: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     ship(monkeypatch, NEXT)
 
-    assert await old.upgrade() == (1, 2)
-    assert await old.upgrade() == (2, 2)
+    assert await old.upgrade() == (TODAY, TODAY + 1)
+    assert await old.upgrade() == (TODAY + 1, TODAY + 1)
 
 
 async def test_a_step_that_fails_leaves_the_store_as_it_was(
@@ -122,7 +123,7 @@ async def test_status_tells_version_size_runs_and_on_wish_integrity(path: Path, 
     status = await store.status()
     checked = await SqliteStore(path).status(check=True)
 
-    assert (status.exists, status.version, status.newest_version) == (True, 1, 1)
+    assert (status.exists, status.version, status.newest_version) == (True, TODAY, TODAY)
     assert status.runs == {"queued": 3}
     assert status.size_bytes >= path.stat().st_size
     assert (status.integrity, checked.integrity) == (None, "ok")
@@ -134,8 +135,8 @@ async def test_status_of_an_older_schema_does_not_upgrade_it(old: SqliteStore, m
 
     status = await old.status()
 
-    assert (status.version, status.newest_version) == (1, 2)
-    assert (await old.status()).version == 1
+    assert (status.version, status.newest_version) == (TODAY, TODAY + 1)
+    assert (await old.status()).version == TODAY
 
 
 async def test_status_of_a_damaged_file_says_so(path: Path, old: SqliteStore) -> None:

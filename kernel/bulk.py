@@ -1,0 +1,84 @@
+"""Cancels or retries many runs: which they are is fixed first, so that each is done once; then it goes in batches."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from kernel.contracts.store import RunQuery
+from kernel.model.errors import RequestError, shown
+from kernel.model.run import FINAL, RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernel.contracts.store import Store
+    from kernel.flow.recorder import Recorder
+    from kernel.model.run import Run
+
+AT_ONCE = 1_000
+UNFINISHED = tuple(state for state in RunState if state not in FINAL)
+RETRYABLE = (RunState.FAILED, RunState.CANCELLED, RunState.EXPIRED)
+_STATES = {"cancel": (UNFINISHED, UNFINISHED), "retry": ((RunState.FAILED,), RETRYABLE)}
+"""Purpose -> the states that are meant when none is named, and those that may be named."""
+FILTERS = ("state", "job", "queue", "schedule", "tag")
+
+
+class Bulk:
+    """Over one store. A tally says how many runs there were, and what became of how many of them."""
+
+    def __init__(self, store: Store, recorder: Recorder) -> None:
+        self._store = store
+        self._recorder = recorder
+
+    async def select(self, purpose: str, given: dict[str, str | None], before: str | None = None) -> list[Run]:
+        """A page of them, newest first: those older than ``before``. ``purpose``: cancel or retry.
+
+        ``given``: state, job, queue, schedule and tag, not all of them None; RequestError otherwise.
+        """
+        query = RunQuery(
+            None, _states(purpose, given.get("state")), given.get("job"), given.get("queue"), given.get("schedule"),
+            given.get("tag"), AT_ONCE, before,
+        )  # fmt: skip
+        if all(given.get(name) is None for name in FILTERS):
+            raise RequestError(f"{purpose}: expected ids of runs, or at least one of {', '.join(FILTERS)}")
+        return await self._store.runs(query)
+
+    async def cancel(self, ids: Sequence[str], reason: str) -> dict[str, int]:
+        """``told``: those that run, and are told to end; ``dependents``: others, that depended on these."""
+        tally: Counter[str] = Counter()
+        for at in range(0, len(ids), AT_ONCE):
+            batch = set(ids[at : at + AT_ONCE])
+            for one in await self._recorder.cancel(list(ids[at : at + AT_ONCE]), reason):
+                if one.id not in batch:
+                    tally["dependents"] += 1
+                elif one.before == RunState.RUNNING:
+                    tally["told"] += 1
+                elif one.after != one.before:
+                    tally["cancelled"] += 1
+        left = len(ids) - tally["told"] - tally["cancelled"]
+        return {
+            "runs": len(ids), "cancelled": tally["cancelled"], "told": tally["told"], "left": left,
+            "dependents": tally["dependents"],
+        }  # fmt: skip
+
+    async def retry(self, ids: Sequence[str]) -> dict[str, int]:
+        """``held``: those left alone because another run holds their unique key."""
+        tally: Counter[str] = Counter()
+        for at in range(0, len(ids), AT_ONCE):
+            for one in await self._recorder.retry(ids[at : at + AT_ONCE]):
+                tally["retried"] += one.after != one.before
+                tally["held"] += one.held_by is not None
+        left = len(ids) - tally["retried"] - tally["held"]
+        return {"runs": len(ids), "retried": tally["retried"], "held": tally["held"], "left": left}
+
+
+def _states(purpose: str, state: str | None) -> list[str]:
+    if purpose not in _STATES:
+        raise RequestError(f"purpose: {shown(purpose)}: expected one of {', '.join(_STATES)}")
+    meant, allowed = _STATES[purpose]
+    if state is None:
+        return [*meant]
+    if state not in allowed:
+        raise RequestError(f"state: {shown(state)}: to {purpose}, expected one of {', '.join(allowed)}")
+    return [state]

@@ -1,0 +1,3 @@
+DELETE FROM edge INDEXED BY edge_child WHERE child IN (
+    ?-- each
+)

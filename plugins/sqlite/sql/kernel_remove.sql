@@ -1,0 +1,3 @@
+DELETE FROM kernel WHERE id IN (
+    ?-- each
+)

@@ -1,0 +1,1 @@
+UPDATE run NOT INDEXED SET state = 0 WHERE seq IN (SELECT value FROM json_each(?)) AND state = 4

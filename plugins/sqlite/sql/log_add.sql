@@ -1,0 +1,1 @@
+INSERT INTO log_part (run, bytes, is_cut, text) VALUES (?, ?, 0, ?)

@@ -1,0 +1,1 @@
+SELECT text, is_cut FROM log_part WHERE part = ?

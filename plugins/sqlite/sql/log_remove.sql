@@ -1,0 +1,1 @@
+DELETE FROM log_part INDEXED BY log_part_run WHERE run = ? AND part < ?

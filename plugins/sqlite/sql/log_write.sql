@@ -1,0 +1,1 @@
+UPDATE log_part SET bytes = ?, is_cut = ?, text = ? WHERE part = ?

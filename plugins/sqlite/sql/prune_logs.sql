@@ -1,0 +1,2 @@
+DELETE FROM log_part INDEXED BY log_part_run
+WHERE run IN (SELECT run.id FROM json_each(?) AS gone CROSS JOIN run ON run.seq = gone.value)

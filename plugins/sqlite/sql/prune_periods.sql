@@ -1,0 +1,1 @@
+DELETE FROM period INDEXED BY period_until WHERE until <= ?

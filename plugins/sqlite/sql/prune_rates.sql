@@ -1,0 +1,1 @@
+DELETE FROM rate INDEXED BY rate_gone WHERE gone <= ?

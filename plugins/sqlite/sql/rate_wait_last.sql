@@ -1,0 +1,1 @@
+SELECT max(until) FROM rate_wait INDEXED BY rate_wait_until

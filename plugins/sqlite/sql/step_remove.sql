@@ -1,0 +1,3 @@
+DELETE FROM step WHERE run IN (
+    ?-- each
+)

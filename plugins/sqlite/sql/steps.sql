@@ -1,0 +1,1 @@
+SELECT name, result FROM step WHERE run = ? ORDER BY rowid

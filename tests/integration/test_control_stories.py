@@ -1,0 +1,263 @@
+"""What an operator does with many runs, and what is said when a name is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kernel.control import Control
+from kernel.model.errors import ConfigError, RequestError, UnknownNameError
+from kernel.model.events import RunCancelled
+from kernel.model.queue import Queue
+from kernel.model.rate import RateLimit
+from kernel.testing import settle, until
+from tests.flow_kit import Flow, every, job_of, running
+
+if TYPE_CHECKING:
+    from kernel.model.run import Run
+
+attempts: list[int] = []
+
+
+async def work(number: int = 0) -> None: ...
+
+
+async def fails(number: int = 0) -> None:
+    attempts.append(number)
+    raise ValueError(str(number))
+
+
+async def waits() -> None:
+    await asyncio.Event().wait()
+
+
+JOBS = (work, job_of(fails, retry=1), waits)
+
+
+def control_of(flow: Flow) -> Control:
+    return Control(
+        store=flow.store,
+        catalog=flow.catalog,
+        intake=flow.engine.intake,
+        recorder=flow.engine.recorder,
+        clock=flow.clock,
+        engine=flow.engine,
+    )
+
+
+async def many(flow: Flow, job: str, count: int, **options: Any) -> list[Run]:
+    wishes = [(job, {"number": number}, options) for number in range(count)]
+    runs = await flow.engine.intake.enqueue_many(wishes)
+    await settle()
+    return runs
+
+
+# Cancelling
+
+
+async def test_by_filter_waiting_runs_are_cancelled_and_running_ones_are_told_to_end_with_the_reason() -> None:
+    async with running(*JOBS) as flow:
+        await many(flow, "demo.work", 2500, delay="1h", tags=["old"])
+        others = await many(flow, "demo.work", 3, delay="1h")
+        running_one = await flow.enqueue("demo.waits", tags=["old"])
+        ended_one = await flow.ended(await flow.enqueue("demo.work", tags=["old"]))
+        tally = await control_of(flow).runs_cancel_all(tag="old", reason="the car was sold")
+        stopped = await flow.ended(running_one)
+        counts = await flow.states(others)
+        told = flow.told(RunCancelled)
+
+    assert tally == {"runs": 2501, "cancelled": 2500, "told": 1, "left": 0, "dependents": 0}
+    assert counts == ["scheduled"] * 3
+    assert (stopped.state, stopped.reason, ended_one.state) == ("cancelled", "the car was sold", "completed")
+    assert len(told) == 2501
+    assert {event.reason for event in told} == {"the car was sold"}
+
+
+async def test_what_depended_on_cancelled_runs_is_counted_and_follows_those_that_were_asked_for() -> None:
+    async with running(*JOBS) as flow:
+        parents = await many(flow, "demo.work", 2, delay="1h", tags=["mine"])
+        child = await flow.enqueue(depends_on=parents)
+        tally = await control_of(flow).runs_cancel_all(tag="mine")
+        other = await flow.enqueue(delay="1h")
+        child_of_other = await flow.enqueue(depends_on=[other])
+        ended = await control_of(flow).runs_cancel(runs=[other.id])
+        await settle()
+        told = [(event.run, event.reason) for event in flow.told(RunCancelled)][-2:]
+
+    assert [run for run, _ in told] == [other.id, child_of_other.id]
+    assert told[0][1] == "cancelled by hand"
+    assert other.id in told[1][1]
+    assert tally == {"runs": 2, "cancelled": 2, "told": 0, "left": 0, "dependents": 1}
+    assert [one["id"] for one in ended] == [other.id, child_of_other.id]
+    assert child.state == "blocked"
+
+
+async def test_of_many_that_are_named_those_that_are_gone_or_have_ended_are_left() -> None:
+    async with running(*JOBS) as flow:
+        done = await flow.ended(await flow.enqueue())
+        tally = await control_of(flow).runs_cancel_many(runs=[done.id, "gone"])
+
+    assert tally == {"runs": 2, "cancelled": 0, "told": 0, "left": 2, "dependents": 0}
+
+
+# Retrying
+
+
+async def test_by_filter_failed_runs_are_retried_once_each_though_they_fail_again_meanwhile() -> None:
+    async with running(*JOBS, concurrency=100, listen=False) as flow:
+        await many(flow, "demo.fails", 2500)
+        await until(lambda: flow.engine.recorder.written == 2500)
+        cancelled = await flow.enqueue("demo.fails", delay="1h")
+        await flow.cancel(cancelled)
+        attempts.clear()
+        tally = await control_of(flow).runs_retry_all(job="demo.fails")
+        await until(lambda: flow.engine.recorder.written == 5000)
+
+    assert tally == {"runs": 2500, "retried": 2500, "held": 0, "left": 0}
+    assert sorted(attempts) == list(range(2500))
+
+
+async def test_cancelled_runs_are_retried_when_that_is_said() -> None:
+    async with running(*JOBS) as flow:
+        runs = await many(flow, "demo.work", 3, delay="1h")
+        await flow.cancel(*runs)
+        tally = await control_of(flow).runs_retry_all(job="demo.work", state="cancelled")
+        ended = [(await flow.ended(run)).state for run in runs]
+
+    assert tally["retried"] == 3
+    assert ended == ["completed"] * 3
+
+
+async def test_of_runs_of_one_unique_key_one_is_retried_and_the_others_are_held() -> None:
+    async with running(*JOBS) as flow:
+        runs = []
+        for _ in range(3):
+            runs.append(await flow.enqueue(unique="one", delay="1h"))
+            await flow.cancel(runs[-1])
+        await flow.store.pause_queue("default", 1e12)
+        await flow.engine.watch.refresh()
+        tally = await control_of(flow).runs_retry_all(job="demo.work", state="cancelled")
+        states = await flow.states(runs)
+        with pytest.raises(RequestError) as caught:
+            await control_of(flow).runs_retry(runs=[runs[1].id])
+
+    assert tally == {"runs": 3, "retried": 1, "held": 2, "left": 0}
+    assert states == ["queued", "cancelled", "cancelled"]
+    assert str(caught.value) == (
+        f"run {runs[1].id} has a unique key that run {runs[0].id} of demo.work holds now: wait for that one, or cancel it"
+    )
+
+
+async def test_when_one_of_the_named_runs_cannot_be_retried_none_is() -> None:
+    async with running(*JOBS) as flow:
+        failed = await flow.ended(await flow.enqueue("demo.fails"))
+        waiting = await flow.enqueue(delay="1h")
+        with pytest.raises(RequestError, match=rf"run {waiting.id} is scheduled: expected one that has failed"):
+            await control_of(flow).runs_retry(runs=[failed.id, waiting.id])
+        state = (await flow.run(failed)).state
+
+    assert state == "failed"
+
+
+# What is wrong with a filter
+
+
+@pytest.mark.parametrize(
+    ("operation", "given", "told"),
+    [
+        ("runs_cancel_all", {}, "cancel: expected ids of runs, or at least one of state, job, queue, schedule, tag"),
+        ("runs_retry_all", {}, "retry: expected ids of runs, or at least one of state, job, queue, schedule, tag"),
+        (
+            "runs_cancel_all",
+            {"state": "failed"},
+            "state: 'failed': to cancel, expected one of scheduled, blocked, queued",
+        ),
+        (
+            "runs_retry_all",
+            {"state": "queued"},
+            "state: 'queued': to retry, expected one of failed, cancelled, expired",
+        ),
+        (
+            "runs_retry_all",
+            {"jobs": "demo.work"},
+            "retry: no filter named 'jobs'; expected state, job, queue, schedule, tag",
+        ),
+        ("runs_select", {"purpose": "delete", "job": "demo.work"}, "purpose: 'delete': expected one of cancel, retry"),
+        ("runs_cancel_all", {"job": "demo.wrok"}, "no job named 'demo.wrok'. Did you mean \"demo.work\"?"),
+        ("runs_list", {"job": "demo.wrok"}, "no job named 'demo.wrok'. Did you mean \"demo.work\"?"),
+        ("runs_list", {"queue": "defualt"}, "no queue named 'defualt'. Did you mean \"default\"?"),
+        ("runs_list", {"schedule": "demo.wrk"}, "no schedule named 'demo.wrk'. Did you mean \"demo.work\"?"),
+        ("queues_pause", {"queue": "slwo"}, "no queue named 'slwo'. Did you mean \"slow\"?"),
+        ("queues_resume", {"queue": "slwo"}, "no queue named 'slwo'. Did you mean \"slow\"?"),
+    ],
+    ids=str,
+)
+async def test_a_wrong_wish_is_refused_with_what_was_expected(operation: str, given: dict[str, Any], told: str) -> None:
+    async with running(*JOBS, queues=[Queue("slow")], schedules=[every(3600)]) as flow:
+        with pytest.raises(RequestError) as caught:
+            await control_of(flow).call(operation, given)
+
+    assert told in str(caught.value)
+
+
+async def test_a_name_that_only_runs_have_is_known() -> None:
+    async with running(*JOBS, job_of(work, "other")) as flow:
+        run = await flow.enqueue(queue="rare", delay="1h")
+        control = control_of(flow)
+        flow.catalog.remove("demo", "plugin demo is off")
+        assert await control.runs_list(job="demo.work", state="failed") == []
+        await control.queues_pause(queue="rare")
+        [queue] = [one for one in await control.queues_list() if one["queue"] == "rare"]
+        await flow.cancel(run)
+
+    assert queue["paused"]
+
+
+async def test_where_nobody_has_named_anything_yet_no_name_is_wrong() -> None:
+    async with running() as flow:
+        assert await control_of(flow).runs_list(job="demo.work", queue="slow", schedule="nightly") == []
+
+
+async def test_a_pause_that_ends_by_itself_lets_the_runs_go() -> None:
+    async with running(*JOBS) as flow:
+        await control_of(flow).queues_pause(queue="default", duration="10m")
+        run = await flow.enqueue()
+        await flow.clock.advance(599)
+        before = (await flow.run(run)).state
+        await flow.clock.advance(2)
+        after = await flow.ended(run)
+
+    assert (before, after.state) == ("queued", "completed")
+
+
+async def test_a_pause_needs_a_duration_that_is_one() -> None:
+    async with running(*JOBS) as flow:
+        with pytest.raises(ConfigError, match="is no duration"):
+            await control_of(flow).queues_pause(queue="default", duration="ever")
+
+
+async def test_queues_are_listed_with_their_limits() -> None:
+    queues = [Queue("slow", 3, 50, RateLimit(100, "1m"))]
+    async with running(*JOBS, queues=queues) as flow:
+        [slow] = [one for one in await control_of(flow).queues_list() if one["queue"] == "slow"]
+
+    assert (slow["concurrency"], slow["max_waiting"], slow["rate_limit"]) == (3, 50, "100/60s")
+
+
+async def test_an_enqueue_by_an_operator_says_whether_the_run_is_new() -> None:
+    async with running(*JOBS) as flow:
+        control = control_of(flow)
+        first = await control.enqueue(job="demo.work", options={"unique": "one", "delay": "1h"})
+        second = await control.enqueue(job="demo.work", options={"unique": "one"})
+        shown = await control.runs_show(run=first["id"])
+
+    assert (first["is_new"], second["is_new"], second["id"]) == (True, False, first["id"])
+    assert "is_new" not in shown
+
+
+async def test_an_unknown_run_is_told_as_one() -> None:
+    async with running(*JOBS) as flow:
+        with pytest.raises(UnknownNameError, match="no run named 'x'"):
+            await control_of(flow).runs_cancel(runs=["x"])
