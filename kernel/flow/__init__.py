@@ -4,6 +4,7 @@ engine       puts the steps together, starts and stops them
 timers       when the earliest tick is due, says "look" (aiocron)
 scheduler    which ticks are due, and what becomes of each: runs and ledger lines, in one look at the store
 intake       1 accepts: is the job known, does the payload fit, are the options in bounds
+gatherer     joins the enqueues of many callers into one write
 recorder     2 and 8, writes what happens: to the store first, to the event bus second
 claimer      4 claims what is due, most urgent first, a batch at a time
 ready_queue  5 holds what is claimed and not begun

@@ -13,11 +13,12 @@ import logging
 import math
 from collections import Counter, deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel.contracts.clock import sleep
 from kernel.contracts.store import RunQuery
-from kernel.model.errors import RequestError, StoreError, StoreFullError
+from kernel.flow.gatherer import Gatherer
+from kernel.model.errors import StoreError
 from kernel.model.events import (
     Event,
     OutcomeRefused,
@@ -42,7 +43,7 @@ from kernel.model.loss import End, after_loss, end_of, is_suspect
 from kernel.model.run import Change, Claimed, Failure, NewRun, Run, RunState, claimed_of, iso
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from kernel.contracts.clock import Clock
     from kernel.contracts.store import Claim, Ended, Finishes, KernelRow, Look, Looked, Store, Unfinished
@@ -51,8 +52,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
 _BATCH = 2_000
 _LONGEST_WAIT = 5.0
 _LOOK_AGAIN = 1.0
@@ -72,76 +71,6 @@ class Finished(NamedTuple):
     run: Claimed
     seconds: float
     page: Page | None = None
-
-
-class Gatherer(Generic[Item, Answer]):
-    """Joins the items of many callers into one write: while one batch is written the next one gathers."""
-
-    def __init__(self, write: Callable[[list[Item]], Awaitable[list[Answer]]]) -> None:
-        self._write = write
-        self._waiting: deque[tuple[Sequence[Item], asyncio.Future[list[Answer]]]] = deque()
-        self._task: asyncio.Task[None] | None = None
-        # A batch belongs to many callers: it is not written with the context variables of the first of them.
-        self._context = contextvars.copy_context()
-
-    def put(self, items: Sequence[Item]) -> asyncio.Future[list[Answer]]:
-        """The answers to ``items``, in order, once they are written."""
-        future: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((items, future))
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="mainspring:gatherer", context=self._context.copy())
-        return future
-
-    async def drain(self) -> None:
-        """Waits until all that was put is written, or has failed."""
-        while self._task is not None:
-            await asyncio.wait({self._task})
-
-    async def _run(self) -> None:
-        try:
-            while self._waiting:
-                await self._write_batch()
-        finally:
-            self._task = None
-
-    async def _write_batch(self) -> None:
-        size = 0
-        batch: list[tuple[Sequence[Item], asyncio.Future[list[Answer]]]] = []
-        while self._waiting and (not batch or size + len(self._waiting[0][0]) <= _BATCH):
-            caller = self._waiting.popleft()
-            if caller[1].cancelled():  # withdrawn before it was begun
-                continue
-            size += len(caller[0])
-            batch.append(caller)
-        if batch:
-            await self._write_for(batch)
-
-    async def _write_for(self, callers: list[tuple[Sequence[Item], asyncio.Future[list[Answer]]]]) -> None:
-        items = callers[0][0] if len(callers) == 1 else [item for one in callers for item in one[0]]
-        try:
-            answers = await self._write(list(items))
-        except (StoreFullError, RequestError) as error:
-            # One caller's queue may be full, or his parent not there, while the others' are: each half by itself then.
-            if len(callers) == 1:
-                _fail(callers, error)
-            else:
-                middle = len(callers) // 2
-                await self._write_for(callers[:middle])
-                await self._write_for(callers[middle:])
-        except Exception as error:  # noqa: BLE001 - it belongs to the callers, not to this task
-            _fail(callers, error)
-        else:
-            at = 0
-            for mine, future in callers:
-                if not future.cancelled():
-                    future.set_result(answers[at : at + len(mine)])
-                at += len(mine)
-
-
-def _fail(callers: list[tuple[Any, asyncio.Future[Any]]], error: Exception) -> None:
-    for _, future in callers:
-        if not future.cancelled():
-            future.set_exception(error)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

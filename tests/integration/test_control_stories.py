@@ -66,6 +66,7 @@ async def test_by_filter_waiting_runs_are_cancelled_and_running_ones_are_told_to
         tally = await control_of(flow).runs_cancel_all(tag="old", reason="the car was sold")
         stopped = await flow.ended(running_one)
         counts = await flow.states(others)
+        await until(lambda: len(flow.told(RunCancelled)) >= 2501)
         told = flow.told(RunCancelled)
 
     assert tally == {"runs": 2501, "cancelled": 2500, "told": 1, "left": 0, "dependents": 0}

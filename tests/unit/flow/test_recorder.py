@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kernel.contracts.store import Claim, Finishes, RunQuery
-from kernel.flow.recorder import Gatherer
+from kernel.flow.gatherer import Gatherer
 from kernel.model.errors import RequestError, StoreError, StoreFullError
 from kernel.model.events import (
     OutcomeRefused,
