@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check torture bench clean
+.PHONY: run test check torture bench bench-postgres clean
 
 run: .venv/.installed
 	$(BIN)/mainspring run
@@ -21,6 +21,9 @@ torture: .venv/.installed-test
 bench: .venv/.installed
 	$(BIN)/python -m benchmarks
 
+bench-postgres: .venv/.installed-bench
+	$(BIN)/python -m benchmarks.postgres
+
 clean:
 	rm -rf .venv var
 
@@ -34,3 +37,7 @@ clean:
 .venv/.installed-test: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	touch $@ .venv/.installed
+
+.venv/.installed-bench: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	touch $@ .venv/.installed-test .venv/.installed

@@ -63,14 +63,38 @@ class Bulk:
         }  # fmt: skip
 
     async def retry(self, ids: Sequence[str]) -> dict[str, int]:
-        """``held``: those left alone because another run holds their unique key."""
+        """``held``: those left alone because another run holds their unique key.
+
+        ``unready``: because a run that they depend on has not completed.
+        """
         tally: Counter[str] = Counter()
         for at in range(0, len(ids), AT_ONCE):
-            for one in await self._recorder.retry(ids[at : at + AT_ONCE]):
+            batch = ids[at : at + AT_ONCE]
+            unready = await self.unready(batch)
+            tally["unready"] += len(unready)
+            for one in await self._recorder.retry([run for run in batch if run not in unready]):
                 tally["retried"] += one.after != one.before
                 tally["held"] += one.held_by is not None
-        left = len(ids) - tally["retried"] - tally["held"]
-        return {"runs": len(ids), "retried": tally["retried"], "held": tally["held"], "left": left}
+        left = len(ids) - tally["retried"] - tally["held"] - tally["unready"]
+        return {
+            "runs": len(ids), "retried": tally["retried"], "held": tally["held"], "unready": tally["unready"],
+            "left": left,
+        }  # fmt: skip
+
+    async def unready(self, ids: Sequence[str]) -> dict[str, Run]:
+        """Of these the runs that may not go before another one has completed, and that one; what is gone holds up nobody."""
+        mine = set(ids)
+        edges = [one for one in await self._store.edges(list(ids)) if one.child in mine and one.on_failure == "cancel"]
+        wanted = sorted({edge.parent for edge in edges})
+        parents: dict[str, Run] = {}
+        for at in range(0, len(wanted), AT_ONCE):
+            query = RunQuery(ids=wanted[at : at + AT_ONCE], limit=AT_ONCE)
+            parents |= {run.id: run for run in await self._store.runs(query)}
+        return {
+            edge.child: parents[edge.parent]
+            for edge in edges
+            if edge.parent in parents and parents[edge.parent].state != RunState.COMPLETED
+        }
 
 
 def _states(purpose: str, state: str | None) -> list[str]:

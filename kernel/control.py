@@ -172,7 +172,8 @@ class Control:
     async def runs_retry(self, *, runs: Sequence[str]) -> list[dict[str, Any]]:
         """Failed, cancelled and expired runs are queued again, with all their attempts.
 
-        RequestError when one of them is none of these, before anything is done; or when its unique key is another run's now.
+        RequestError when one of them is none of these, or depends on a run that has not completed, before anything is
+        done; or when its unique key is another run's now.
         """
         known = await self._known(runs)
         for run in known:
@@ -180,6 +181,11 @@ class Control:
                 raise RequestError(
                     f"run {run.id} is {run.state}: expected one that has failed, was cancelled or has expired"
                 )
+        for child, parent in (await self._bulk.unready([run.id for run in known])).items():
+            raise RequestError(
+                f"run {child} depends on run {parent.id}, which is {parent.state}: "
+                "retry it when that one has completed; nothing is queued again"
+            )
         ended = await self._recorder.retry([run.id for run in known])
         await self._act()
         held = [one for one in ended if one.held_by is not None]

@@ -12,6 +12,7 @@ from kernel.model.job import (
     Job,
     Policies,
     check_executor,
+    check_fields,
     check_name,
     declaration_of,
     make_job,
@@ -138,7 +139,15 @@ class Overrider:
                     check_executor(found.executor, is_async=job.is_async)
             except ConfigError as error:
                 self.problems.append(self._source.at(path, key, str(error).removeprefix(f"{key}: ")))
-        return job if found == job.policies else replace(job, policies=found)
+        if found == job.policies:
+            return job
+        try:
+            check_fields(found, job.parameters)
+        except ConfigError as error:
+            key, _, text = str(error).partition(": ")
+            self.problems.append(self._source.at(path, key, text))
+            return job
+        return replace(job, policies=found)
 
     def _schedule(self, name: str, declared: DeclaredSchedule) -> Schedule:
         full = f"{self._plugin}.{name}"

@@ -73,6 +73,7 @@ def log_renderer(*, is_json: bool) -> Callable[[logging.LogRecord], str]:
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             *_exceptions(renderer),
+            *([] if is_json else [_clean_texts]),
             _in_order,
             renderer,
         ],
@@ -107,6 +108,11 @@ def _stamp(_logger: Any, _method: str, line: Any) -> Any:
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(created))
     line["timestamp"] = f"{whole}.{int(created % 1 * 1_000_000):06d}Z"
     return line
+
+
+def _clean_texts(_logger: Any, _method: str, line: Any) -> Any:
+    """What a job logs is foreign text: no terminal is to obey it; JSON escapes it by itself."""
+    return {key: clean_lines(value) if isinstance(value, str) else value for key, value in line.items()}
 
 
 def _in_order(_logger: Any, _method: str, line: Any) -> Any:

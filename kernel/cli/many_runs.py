@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _AT_ONCE = 1_000
 _IN_WORDS = {
     "cancelled": "{} cancelled", "told": "{} running, told to end", "retried": "{} queued again",
-    "held": "{} left alone, as other runs hold their unique keys now", "left": "{} left alone, as they have changed since",
+    "held": "{} left alone, as other runs hold their unique keys now",
+    "unready": "{} left alone, as runs that they depend on have not completed", "left": "{} left alone, as they have changed since",
     "dependents": "{} more cancelled that depended on these",
 }  # fmt: skip
 

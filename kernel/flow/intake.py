@@ -56,7 +56,10 @@ class Intake:
             runs.append(self.prepare(job, payload, options, ids[at], now))
             if at % _PREPARED_AT_ONCE == _PREPARED_AT_ONCE - 1:
                 await asyncio.sleep(0)
-        return await self._answers(runs, await self._recorder.enqueue(runs, self._rooms(runs)))
+        made = await self._recorder.enqueue(runs, self._rooms(runs))
+        if made == ids and not any(run.terms for run in runs):
+            return [as_run(run, is_new=True) for run in runs]
+        return await self._answers(runs, made)
 
     async def trigger(self, schedule: Schedule) -> Run:
         """Runs the schedule's job now, with its payload, beside its ticks; like these it bears no unique key."""

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel.flow.calls import called, called_in_thread
-from kernel.model.errors import RequestError, StaleAttemptError
+from kernel.model.errors import GiveUp, RequestError, StaleAttemptError
 from kernel.model.payload import NotJsonError, encode
 
 if TYPE_CHECKING:
@@ -115,9 +115,8 @@ class Steps:
         try:
             text = encode(result, limit=self._limit)
         except NotJsonError as error:
-            raise RequestError(
-                f'ctx.step "{name}": its result cannot be recorded, so neither is the step: {error}'
-            ) from None
+            # Another attempt would do the step's work again, and end here again.
+            raise GiveUp(f'ctx.step "{name}": its result cannot be recorded, so neither is the step: {error}') from None
         if self._page.is_stale or not await self._page.record(name, text):
             raise StaleAttemptError(self._page.run.id, self._page.run.attempt)
         (await self._known())[name] = text

@@ -66,7 +66,7 @@ class Worker:
         self.asked: Asked | None = None
         self.is_stuck = False
         self.untouched: contextvars.Context | None = None
-        """The context variables with which its run began."""
+        """The context variables that it has between two runs."""
         self.is_touched = False
         """Whether its run has left other ones."""
 
@@ -213,6 +213,8 @@ class WorkerPool:
             worker.rest.set_result(None)
 
     async def _work(self, worker: Worker) -> None:
+        current.set(None)
+        worker.untouched = contextvars.copy_context()
         while not self._closing:
             run = self._ready.pop()
             if run is None:
@@ -290,15 +292,14 @@ class WorkerPool:
                 self._arm(worker.deadline, started)
         # Last: a timer keeps the context variables of who sets it.
         current.set(context)
-        worker.untouched = contextvars.copy_context()
         return context
 
     def _end(self, worker: Worker, run: Claimed) -> None:
         (self._stuck if worker.is_stuck else self._busy).pop(run.id, None)
         worker.serial += 1
-        worker.is_touched = contextvars.copy_context() != worker.untouched
         current.set(None)
-        worker.run = worker.job = worker.context = worker.asked = worker.untouched = None
+        worker.is_touched = contextvars.copy_context() != worker.untouched
+        worker.run = worker.job = worker.context = worker.asked = None
         worker.deadline = math.inf
         if not self._busy:
             self._idle.set()

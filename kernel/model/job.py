@@ -245,7 +245,7 @@ def make_job(plugin: str, function: Callable[..., Any], override: dict[str, Any]
     found = policies(declared.policies, **(override or {}))
     short = found.name or check_name("job", getattr(function, "__name__", None))
     parameters = Parameters.of(function)
-    _check_fields(found, parameters)
+    check_fields(found, parameters)
     is_async = inspect.iscoroutinefunction(function)
     try:
         check_executor(found.executor, is_async=is_async)
@@ -271,8 +271,11 @@ def check_executor(name: str | None, *, is_async: bool) -> None:
         )
 
 
-def _check_fields(found: Policies, parameters: Parameters) -> None:
-    """Payload fields that policies name must be parameters; a limit by a field needs the limit itself."""
+def check_fields(found: Policies, parameters: Parameters) -> None:
+    """Payload fields that policies name must be parameters; a limit by a field needs the limit itself.
+
+    ConfigError begins with the policy's name.
+    """
     by = found.unique.by if found.unique is not None else ()
     named = {"concurrency_by": (found.concurrency_by,), "rate_limit_by": (found.rate_limit_by,), "unique": by}
     for option, names in named.items():

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KILLS = 20
-RUNS = KILLS + 2
+RUNS = 2 * KILLS + 2
+"""A run may end before the kill that was meant for it, which then hits the next."""
 STEPS = 5
 CONFIG = """\
 [kernel]

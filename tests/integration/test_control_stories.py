@@ -116,7 +116,7 @@ async def test_by_filter_failed_runs_are_retried_once_each_though_they_fail_agai
         tally = await control_of(flow).runs_retry_all(job="demo.fails")
         await until(lambda: flow.engine.recorder.written == 5000)
 
-    assert tally == {"runs": 2500, "retried": 2500, "held": 0, "left": 0}
+    assert tally == {"runs": 2500, "retried": 2500, "held": 0, "unready": 0, "left": 0}
     assert sorted(attempts) == list(range(2500))
 
 
@@ -144,7 +144,7 @@ async def test_of_runs_of_one_unique_key_one_is_retried_and_the_others_are_held(
         with pytest.raises(RequestError) as caught:
             await control_of(flow).runs_retry(runs=[runs[1].id])
 
-    assert tally == {"runs": 3, "retried": 1, "held": 2, "left": 0}
+    assert tally == {"runs": 3, "retried": 1, "held": 2, "unready": 0, "left": 0}
     assert states == ["queued", "cancelled", "cancelled"]
     assert str(caught.value) == (
         f"run {runs[1].id} has a unique key that run {runs[0].id} of demo.work holds now: wait for that one, or cancel it"
@@ -262,3 +262,23 @@ async def test_an_unknown_run_is_told_as_one() -> None:
     async with running(*JOBS) as flow:
         with pytest.raises(UnknownNameError, match="no run named 'x'"):
             await control_of(flow).runs_cancel(runs=["x"])
+
+
+async def test_a_run_is_not_retried_before_the_one_that_it_depends_on_has_completed() -> None:
+    async with running(*JOBS) as flow:
+        control = control_of(flow)
+        parent = await flow.enqueue("demo.work", delay="1h")
+        child = await flow.enqueue("demo.work", depends_on=[parent], tags=["night"])
+        await control.runs_cancel(runs=[parent.id])
+
+        with pytest.raises(
+            RequestError, match=f"{child.id} depends on run {parent.id}, which is cancelled: retry it when"
+        ):
+            await control.runs_retry(runs=[child.id])
+        tally = await control.runs_retry_all(tag="night", state="cancelled")
+        assert tally == {"runs": 1, "retried": 0, "held": 0, "unready": 1, "left": 0}
+
+        await control.runs_retry(runs=[parent.id])
+        await flow.ended(parent)
+        await control.runs_retry(runs=[child.id])
+        assert (await flow.ended(child)).state == "completed"

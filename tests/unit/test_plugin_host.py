@@ -638,6 +638,28 @@ def test_any_value_of_any_option_of_a_schedule_is_taken_or_refused_in_one_line(k
     assert overridden(f"[plugins.cars.schedules.work]\n{key} = {value}") <= {1, 2}
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('unique = { by = ["carid"] }', "unique: 'carid' is no parameter of the job"),
+        ('concurrency_by = "carid"', "concurrency_by: 'carid' is no parameter of the job"),
+        ('rate_limit_by = "car_id"', "rate_limit_by: expected rate_limit too"),
+    ],
+)
+def test_an_override_that_names_no_payload_field_is_refused_with_its_line(line: str, told: str) -> None:
+    @cron("0 0 * * *", payload={"car_id": "42"})
+    def inspect(car_id: str) -> None: ...
+
+    config = parse_config(f"[plugins.cars.jobs.inspect]\n{line}", "plugins.toml", {})
+    overrider = Overrider("cars", config.plugins["cars"], config.source, "UTC")
+    [job] = overrider.put_over(declared_by("cars", [inspect])).jobs
+
+    [problem] = overrider.problems
+    assert problem.line == 2
+    assert told in problem.text
+    assert job.policies.is_plain
+
+
 def overridden(text: str) -> set[int]:
     """The lines of what is wrong with these overrides of a plugin with one job and one schedule."""
 

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kernel.contracts.store import RunQuery
 from plugins.sqlite.store import SqliteStore
+from tests.acceptance.rig.promises import STEPWISE, Life, Promises
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from kernel.contracts.store import BreakerRow, Edge
     from kernel.model.run import Run
     from kernel.model.schedule import ScheduleRow, Tick
 
@@ -30,6 +32,8 @@ ONCE = {
     "chores.quick", "chores.thread", "chores.slow", "chores.fleeting", "chores.expiring", "chores.hopeless",
     "chores.ticks_skip", "chores.ticks_queue", "chores.ticks_allow", "chores.ticks_replace", "chores.ticks_finish",
     "chores.ticks_changed", "chores.ticks_cron", "chores.ticks_start",
+    "duties.stepwise", "duties.stepwise_thread", "duties.telling", "duties.asking", "duties.alone", "duties.rated",
+    "duties.keyed", "duties.parent", "duties.child", "duties.counting",
 }  # fmt: skip
 """Jobs that begin a second time only because of a kill, or by hand."""
 
@@ -46,19 +50,24 @@ class Line(NamedTuple):
 
 
 class Left(NamedTuple):
-    """The store after a life."""
+    """The store after a life. ``steps``, ``logs``: by run, of those that have any; ``counted``: by a plugin."""
 
     integrity: str
     runs: dict[str, Run]
     schedules: list[ScheduleRow]
     ticks: dict[str, list[Tick]]
+    steps: dict[str, dict[str, str]]
+    logs: dict[str, str]
+    edges: list[Edge]
+    breakers: list[BreakerRow]
+    counted: int
 
 
-NOTHING = Left("ok", {}, [], {})
+NOTHING = Left("ok", {}, [], {}, {}, {}, [], [], 0)
 
 
 def lines_of(folder: Path, kind: str, life: int) -> list[Line]:
-    """What was written down in this life; ``kind``: journal, of the jobs, or words, of their callers."""
+    """What was written down in this life; ``kind``: journal or deeds, of the jobs, or words, of their callers."""
     try:
         text = (folder / f"{kind}-{life}").read_text("utf-8")
     except FileNotFoundError:
@@ -88,9 +97,14 @@ async def read_store(path: Path, folder: Path) -> Left:
     schedules = await store.schedules()
     names = {row.name for row in schedules} | {run.schedule for run in runs.values() if run.schedule is not None}
     ticks = {name: await store.ticks(name, -math.inf, math.inf, _ALL) for name in names}
+    steps = {run.id: await store.steps(run.id) for run in runs.values() if run.job in STEPWISE}
+    logs = {run.id: (await store.log(run.id)).text for run in runs.values() if run.job == "duties.telling"}
+    edges = await store.edges([run.id for run in runs.values() if run.job == "duties.child"])
+    count = int((await store.get("duties", ["count"])).get("count", "0"))
+    breakers = await store.breakers()
     await store.close()
     shutil.rmtree(folder)
-    return Left(integrity, runs, schedules, ticks)
+    return Left(integrity, runs, schedules, ticks, steps, logs, edges, breakers, count)
 
 
 def _copied(path: Path, folder: Path) -> bool:
@@ -112,6 +126,7 @@ class Evidence:
         self._before = NOTHING
         self._words: list[Line] = []
         self._last_attempts: dict[str, int] = {}
+        self._promises = Promises()
         self.recoveries: list[float] = []
 
     async def taken(self, life: int, born_at: float) -> list[str]:
@@ -119,6 +134,7 @@ class Evidence:
         left = await read_store(self._folder / "store.db", self._folder / "copy")
         self._words += lines_of(self._folder, "words", life)
         starts = lines_of(self._folder, "journal", life)
+        deeds = lines_of(self._folder, "deeds", life)
         wrong = [
             *_damaged(left),
             *_lost(left, self._words),
@@ -126,6 +142,7 @@ class Evidence:
             *_begun_wrongly(self._before, left, starts, self._words),
             *self._begun_twice(starts),
             *_wrong_in_the_ledger(left),
+            *self._promises.broken(Life(life, self._before, left, starts, deeds, self._words)),
         ]
         if starts:
             self.recoveries.append(min(line.at for line in starts) - born_at)

@@ -24,6 +24,7 @@ from kernel.config import load_config
 from kernel.contracts.clock import SystemClock
 from kernel.contracts.service import Periodic
 from kernel.contracts.store import RunQuery
+from kernel.control_socket import ask
 from kernel.model.run import RunState
 from plugins.sqlite.store import SqliteStore
 from tests.acceptance.rig.evidence import lines_of, text_of
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 FINISHED, NOT_REACHED, NOT_FINISHED = 0, 3, 4
 """How a life ends that does not end by a kill."""
 _LONGEST_SECONDS = 10.0
+_LAST_SECONDS = 60.0
+"""For what was lost twice, too: it is tried one at a time."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class Order:
 
 def live(order: Order) -> int:
     """The exit status; does not return when it is killed."""
-    faulthandler.dump_traceback_later(3 * _LONGEST_SECONDS, exit=True)
+    longest = _LAST_SECONDS if order.point is None else _LONGEST_SECONDS
+    faulthandler.dump_traceback_later(2 * longest + _LONGEST_SECONDS, exit=True)
     os.environ.update(environment(order.folder, order.life))
     if order.point is not None:
         Trap(order.point, order.spot, order.nth).set()
@@ -121,7 +125,7 @@ class _Life:
         lives = range(self._order.life + 1)
         words = [word for life in lives for word in lines_of(self._order.folder, "words", life)]
         ids = [word.run for word in words if word.what == "accepted"]
-        deadline = time.monotonic() + _LONGEST_SECONDS
+        deadline = time.monotonic() + _LAST_SECONDS
         while time.monotonic() < deadline:
             states = await self._kernel.store.count(RunQuery(ids=ids))
             if all(RunState(state).is_final for state in states):
@@ -142,11 +146,14 @@ class _Life:
     def _works(self) -> list[Callable[[int], Awaitable[None]]]:
         works: list[Callable[[int], Awaitable[None]]] = [
             self._enqueue, self._enqueue_many, self._cancel_waiting, self._cancel_running, self._retry, self._schedules,
-            self._expire, self._get_stuck, self._work_as_client,
+            self._expire, self._get_stuck, self._work_as_client, self._go_in_steps, self._trip_a_breaker, self._stay_alone,
+            self._use_keys, self._keep_to_rates, self._fan_in, self._count,
         ]  # fmt: skip
         point = self._order.point
         if point is not None and point.file.endswith("scheduler.py") and point.call == "put_schedules":
             works.append(self._step_clock)
+        if point is not None and point.function == "reset_breaker":
+            works.append(self._reset_breaker)
         if point is not None and (point.is_passed or point.function.endswith("note_stop")):
             works.append(self._stop)
         return works
@@ -221,7 +228,43 @@ class _Life:
             await client.control.schedules_pause(schedule=name)
             await client.control.schedules_remove(schedule=name)
 
+    async def _go_in_steps(self, number: int) -> None:
+        await self._accept_all([(("duties.stepwise", "duties.stepwise_thread", "duties.telling")[number % 3], {})] * 2)
+
+    async def _trip_a_breaker(self, _number: int) -> None:
+        for fails in (True, False):
+            await self._accept_all([("duties.asking", {"life": self._order.life, "fails": fails})] * 2)
+
+    async def _stay_alone(self, number: int) -> None:
+        await self._accept("duties.alone", {"key": f"key-{number % 2}"})
+
+    async def _use_keys(self, number: int) -> None:
+        await self._accept_all([("duties.keyed", {"key": f"key-{number % 2}"})] * 2)
+
+    async def _keep_to_rates(self, _number: int) -> None:
+        await self._accept_all([("duties.rated", {})] * 4)
+
+    async def _fan_in(self, number: int) -> None:
+        """A child of four, one of which fails now and then, and a child of that one."""
+        parents = [await self._accept("duties.parent", {"fails": number % 3 == one == 0}) for one in range(4)]
+        for _ in range(2):
+            ids = [parent.id for parent in parents]
+            parents = [await self._accept("duties.child", {"parents": ids}, depends_on=parents)]
+        await self._wait_for(parents)
+
+    async def _count(self, _number: int) -> None:
+        await self._accept("duties.counting")
+
+    async def _reset_breaker(self, _number: int) -> None:
+        """As the command line does, by the socket."""
+        kernel = self._kernel
+        os.write(self._words, text_of("resetting", "-", 0, "partner"))
+        await ask(
+            kernel.config.kernel.run_dir / f"kernel-{kernel.id[:8]}.sock", "breakers_reset", {"breaker": "partner"}
+        )
+
     async def _step_clock(self, _number: int) -> None:
+        os.write(self._words, text_of("stepping", "-", 0, "clock"))
         self._clock.ahead += 0.777
         await asyncio.sleep(1.5)
 
@@ -236,6 +279,16 @@ class _Life:
         run = await self._kernel.enqueue(job, payload, **options)
         self._say("accepted", run)
         return run
+
+    async def _accept_all(self, wishes: list[tuple[str, dict[str, Any]]]) -> None:
+        """And waits until they have ended, so that no more is left over than the next lives can do."""
+        await self._wait_for([await self._accept(job, payload) for job, payload in wishes])
+
+    async def _wait_for(self, runs: list[Run]) -> None:
+        """Not for ever: what was left over comes first, and a limit may hold these back."""
+        with contextlib.suppress(TimeoutError):
+            for run in runs:
+                await self._kernel.wait(run.id, 2.0)
 
     def _say(self, what: str, run: Run) -> None:
         os.write(self._words, text_of(what, run.id, run.attempt, run.job))

@@ -43,7 +43,11 @@ def url_of(folder: Path) -> str:
 
 def environment(folder: Path, life: int) -> Mapping[str, str]:
     """What the jobs are told."""
-    return {"CHORES_LIFE": str(life), "CHORES_JOURNAL": str(folder / f"journal-{life}")}
+    return {
+        "CHORES_LIFE": str(life),
+        "CHORES_JOURNAL": str(folder / f"journal-{life}"),
+        "CHORES_DEEDS": str(folder / f"deeds-{life}"),
+    }
 
 
 class Program:

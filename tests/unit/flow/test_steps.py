@@ -333,10 +333,21 @@ async def test_a_result_that_cannot_be_recorded_is_an_error_that_names_the_step(
         error = await error_of(flow, run)
         recorded = await flow.store.steps(run.id)
 
-    assert error.startswith(
-        'RequestError: ctx.step "charge": its result cannot be recorded, so neither is the step: ' + why
-    )
+    assert error.startswith('GiveUp: ctx.step "charge": its result cannot be recorded, so neither is the step: ' + why)
     assert recorded == {}
+
+
+async def test_a_step_whose_result_cannot_be_recorded_is_not_done_again_by_another_attempt() -> None:
+    calls = Calls()
+
+    async def work(ctx: Context) -> None:
+        await ctx.step("charge", calls.note, "charged", (1, 2))
+
+    async with running(job_of(work, retry=3)) as flow:
+        run = await flow.ended(await flow.enqueue())
+
+    assert (run.state, run.attempt, run.reason) == ("failed", 1, "given up")
+    assert calls.done == ["charged"]
 
 
 async def test_a_run_has_at_most_ten_thousand_steps(monkeypatch: pytest.MonkeyPatch) -> None:

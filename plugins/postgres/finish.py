@@ -1,0 +1,118 @@
+"""What became of claimed runs is written, each fenced by its token."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from kernel.contracts.store import Finishes
+from kernel.model.run import FINAL
+
+from .dependencies import Parent
+from .ends import after_ends, lock_schedules
+from .limits import unpark
+from .rows import CODE_OF, clean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernel.model.run import Change, Claimed
+
+    from .database import Database
+
+
+async def finish(database: Database, changes: Sequence[Change]) -> Finishes:
+    # In the order of their ids, as everybody locks them; of two changes of one claim the first counts.
+    numbers = sorted(range(len(changes)), key=lambda number: changes[number].id)
+    first: dict[tuple[str, int], int] = {}
+    for number in numbers:
+        first.setdefault((changes[number].id, changes[number].token), number)
+    order = list(first.values())
+    schedules = await lock_schedules(
+        database, (changes[number].schedule for number in order if changes[number].state in FINAL)
+    )
+    rows = await _write(database, changes, order)
+    written = [False] * len(changes)
+    parents: list[Parent] = []
+    keys: Counter[tuple[str, str]] = Counter()
+    waiting: Counter[str] = Counter()
+    for number, parent, job, queue, key in rows:
+        written[number] = True
+        state = changes[number].state
+        if state not in FINAL:
+            waiting[queue] += 1
+        elif parent is not None:
+            parents.append(Parent(parent, CODE_OF[state]))
+        if key is not None:
+            keys[job, key] += 1
+    if rows:
+        database.has_news = True
+    if waiting:
+        database.after_commit.append(lambda: database.known.room.add(waiting))
+    cancelled = [changes[number].id for number in order if written[number] and changes[number].state == "cancelled"]
+    if cancelled:
+        await database.change("unique_period_end", cancelled)
+    now = max((change.finished or 0.0 for change in changes), default=0.0)
+    freed = await after_ends(database, parents, schedules if rows else (), now)
+    if keys:
+        await unpark(database, keys)
+    return Finishes(written, freed.freed, [one.ended for one in freed.cancelled])
+
+
+async def _write(
+    database: Database, changes: Sequence[Change], order: Sequence[int]
+) -> list[tuple[int, str | None, str, str, str | None]]:
+    """What was written: (number, id when it has children, job, queue, concurrency key)."""
+    claimed = database.known.claimed
+    plain: list[int] = []
+    others: list[int] = []
+    for number in order:
+        run = claimed.get(changes[number].id)
+        (plain if run is not None and _is_plain(changes[number], run) else others).append(number)
+    found = []
+    if plain:
+        few = [changes[number] for number in plain]
+        rows = await database.rows(
+            "finish_completed", [one.id for one in few], [one.token for one in few], [one.finished for one in few],
+            [clean(one.result) for one in few],
+        )  # fmt: skip
+        found += [(plain[place - 1], *rest) for place, *rest in rows]
+    if others:
+        rows = await database.rows("finish", *_columns([changes[number] for number in others]))
+        found += [(others[place - 1], *rest) for place, *rest in rows]
+    database.after_commit.append(lambda: _forget(claimed, changes))
+    return found
+
+
+def _forget(claimed: dict[str, Claimed], changes: Sequence[Change]) -> None:
+    for change in changes:
+        run = claimed.get(change.id)
+        if run is not None and run.token == change.token:
+            del claimed[change.id]
+
+
+def _is_plain(change: Change, run: Claimed) -> bool:
+    """Completed, and nothing else is different from what was claimed."""
+    _, token, state, due, urgency, attempt, failures, _, _, error, reason, notes, _, losses = change
+    return (
+        state == "completed"
+        and error is reason is notes is None
+        and losses == 0
+        and token == run.token
+        and attempt == run.attempt
+        and failures == run.failures
+        and due == run.due
+        and urgency == run.urgency
+    )
+
+
+def _columns(changes: Sequence[Change]) -> list[Sequence[Any]]:
+    """As ``finish.sql`` takes them."""
+    ids, tokens, states, dues, urgencies, attempts, failures, ends, results, errors, reasons, notes, _, losses = zip(
+        *changes, strict=True
+    )
+    return [
+        ids, tokens, [CODE_OF[state] for state in states], dues, urgencies, attempts, failures, ends,
+        [clean(text) for text in results], [clean(text) for text in errors], [clean(text) for text in reasons],
+        [clean(text) for text in notes], losses,
+    ]  # fmt: skip

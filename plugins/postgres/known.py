@@ -1,0 +1,18 @@
+"""What this process remembers of the store from one transaction to the next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .room import Room
+
+if TYPE_CHECKING:
+    from kernel.model.run import Claimed
+
+
+class Known:
+    """``claimed``: by id, what was claimed here and has not been finished; it saves writing what is so already."""
+
+    def __init__(self) -> None:
+        self.room = Room()
+        self.claimed: dict[str, Claimed] = {}

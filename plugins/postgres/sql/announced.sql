@@ -1,0 +1,1 @@
+SELECT job, plugin, queue, info FROM mainspring.announced ORDER BY job

@@ -1,0 +1,1 @@
+SELECT name, version, state, opened, until, successes, probe, error FROM mainspring.breaker ORDER BY name

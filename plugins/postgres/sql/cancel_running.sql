@@ -1,0 +1,1 @@
+UPDATE mainspring.run SET cancel_reason = $2 WHERE id = ANY ($1::uuid[])

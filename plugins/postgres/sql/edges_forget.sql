@@ -1,0 +1,1 @@
+DELETE FROM mainspring.edge WHERE child = ANY ($1::uuid[])

@@ -1,0 +1,2 @@
+-- (id, job, queue, state, schedule, unique_key, has_children)
+SELECT id::text, job, queue, state, schedule, unique_key, has_children FROM mainspring.run WHERE id = ANY ($1::uuid[])

@@ -1,0 +1,1 @@
+SELECT id::text FROM mainspring.run WHERE id = ANY ($1::uuid[])

@@ -1,0 +1,1 @@
+UPDATE mainspring.kernel SET seen = $2 WHERE id = $1

@@ -1,0 +1,1 @@
+DELETE FROM mainspring.schedule_definition WHERE name = ANY ($1::text[])

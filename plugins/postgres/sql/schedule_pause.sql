@@ -1,0 +1,1 @@
+UPDATE mainspring.schedule SET paused = $2 WHERE name = $1

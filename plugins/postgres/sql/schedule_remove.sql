@@ -1,0 +1,1 @@
+DELETE FROM mainspring.schedule WHERE name = ANY ($1::text[])

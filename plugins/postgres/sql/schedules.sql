@@ -1,0 +1,1 @@
+SELECT name, definition, dynamic, anchor, looked_until, paused FROM mainspring.schedule JOIN mainspring.schedule_definition USING (name) ORDER BY name

@@ -1,0 +1,1 @@
+UPDATE mainspring.signal SET count = count + 1 WHERE name = $1

@@ -1,0 +1,1 @@
+DELETE FROM mainspring.unique_period WHERE run = ANY ($1::uuid[])

@@ -1,0 +1,10 @@
+-- The same for keys of rates.
+UPDATE mainspring.run SET state = 4 WHERE id = ANY (ARRAY(
+    SELECT parked.id FROM unnest($1::text[], $2::text[], $3::int[]) AS wanted (job, key, most)
+    CROSS JOIN LATERAL (
+        SELECT run.id FROM mainspring.run
+        WHERE run.state = 0 AND run.rate_key IS NOT NULL AND run.job = wanted.job AND run.rate_key = wanted.key
+        ORDER BY run.urgency, run.id LIMIT wanted.most
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS parked
+))
