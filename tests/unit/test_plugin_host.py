@@ -991,7 +991,7 @@ async def test_a_store_that_nobody_opens_is_an_error_at_its_line(folder: PluginF
 
     assert found == [
         (
-            "2: [kernel] store: no plugin is installed for sqlit://; expected sqlite:///path, memory://. "
+            "2: [kernel] store: no plugin is installed for sqlit://; expected sqlite:///path, memory://, postgresql://…. "
             'Did you mean "sqlite"?'
         )
     ]
