@@ -108,8 +108,6 @@ def vm_steps(store: SqliteStore, sql: str, *values: object) -> int:
 
 async def work_of(store: SqliteStore, call: Awaitable[T]) -> tuple[T, int]:
     """What a call answers, and about how many instructions SQLite needed for it."""
-    assert store._writer is not None
-    connection = store._writer.files.opened().writer.connection
     steps = 0
 
     def count() -> int:
@@ -117,23 +115,25 @@ async def work_of(store: SqliteStore, call: Awaitable[T]) -> tuple[T, int]:
         steps += 10
         return 0
 
-    connection.set_progress_handler(count, 10)
+    # On the writer's thread: SQLite would hold this one, and the interpreter with it, until the writer's statement ends,
+    # which waits for the interpreter.
+    await store._write(lambda database: database.connection.set_progress_handler(count, 10))
     try:
         return await call, steps
     finally:
-        connection.set_progress_handler(None, 0)
+        await store._write(lambda database: database.connection.set_progress_handler(None, 0))
 
 
 async def statements_of(store: SqliteStore, call: Awaitable[object]) -> list[str]:
     """The statements that the writer carries out for a call, those of the transaction left out."""
-    assert store._writer is not None
-    connection = store._writer.files.opened().writer.connection
     seen: list[str] = []
-    connection.set_trace_callback(seen.append)
+    await store._write(lambda database: database.connection.set_trace_callback(seen.append))
     try:
         await call
+        found = list(seen)
     finally:
-        connection.set_trace_callback(None)
+        await store._write(lambda database: database.connection.set_trace_callback(None))
+    seen = found
     return [text for text in seen if not text.startswith(("BEGIN", "COMMIT", "PRAGMA"))]
 
 
