@@ -54,6 +54,11 @@ def is_gone(error: BaseException) -> bool:
     return isinstance(error, _GONE) and not _is_refused_value(error)
 
 
+def was_never_sent(error: BaseException) -> bool:
+    """The driver refused to begin, for it had read the server's good-bye: the server has seen nothing of the statement."""
+    return isinstance(error, asyncpg.InternalClientError) and str(error).startswith("cannot switch to state")
+
+
 def may_be_repeated(error: BaseException) -> bool:
     """Nothing was written, and the same transaction may well succeed when it is done again."""
     return isinstance(error, _TRY_AGAIN)

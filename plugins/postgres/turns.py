@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import asyncpg
+
 from kernel.model.errors import StoreError
 
 from .database import Database
-from .errors import as_store_error, is_gone, may_be_repeated
+from .errors import as_store_error, is_gone, may_be_repeated, was_never_sent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-
-    import asyncpg
 
     from .connections import Connections
     from .known import Known
@@ -166,13 +166,10 @@ class Turns:
         database = Database(connection, self._statements, self._known)
         quick = calls[0].quick if len(calls) == 1 and self._allow_quick else None
         if quick is not None:
-            try:
-                calls[0].result = await quick(database)
-            except NotQuick:
-                database = Database(connection, self._statements, self._known)
-            else:
+            if await self._attempt_quickly(connection, database, calls[0], quick):
                 self._deliver(database, calls)
                 return
+            database = Database(connection, self._statements, self._known)
         try:
             await connection.execute(self._begin)
         except Exception as error:
@@ -190,6 +187,25 @@ class Turns:
                 await connection.execute("ROLLBACK")
             raise
         self._deliver(database, calls)
+
+    async def _attempt_quickly(
+        self,
+        connection: asyncpg.Connection[Any],
+        database: Database,
+        call: Call[Any],
+        quick: Callable[[Database], Awaitable[Any]],
+    ) -> bool:
+        """False when it takes a transaction, and nothing was done."""
+        try:
+            call.result = await quick(database)
+        except NotQuick:
+            return False
+        except asyncpg.InternalClientError as error:
+            if not was_never_sent(error):
+                raise
+            connection.terminate()
+            raise _NotBegunError(error) from error
+        return True
 
     def _deliver(self, database: Database, calls: list[Call[Any]]) -> None:
         for act in database.after_commit:

@@ -152,10 +152,6 @@ async def test_a_wrong_password_is_refused_and_not_shown(own_server: Server) -> 
     assert "canary" not in str(caught.value)
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="open: a cut that the driver notices in the middle of the next call is told as a StoreError, not repeated",
-)
 async def test_connections_that_are_cut_while_idle_are_replaced_unseen(open_store: Open, postgres_url: str) -> None:
     store = await open_store(1)
     await store.enqueue([new()], NO_LIMIT)
