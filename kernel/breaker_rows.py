@@ -23,9 +23,11 @@ _TRIES = 20
 async def list_breakers(store: Store, catalog: Catalog, jobs: list[Answer], breakers: Breakers | None) -> list[Answer]:
     """By name: those that are jobs' policies, those that have ever opened, and those that this kernel has seen in use.
 
-    ``breakers`` are the kernel's own; without them failures in a row, and thresholds that only code knows, are None.
+    ``breakers`` are the kernel's own; without them failures in a row are None. So are thresholds that only a call in the
+    code of a job names, until one has been made. ``probe``: the kernel that tries, while it is alive.
     """
     rows = {row.name: row for row in await store.breakers()}
+    alive = {row.id for row in await store.kernels()} if any(row.probe for row in rows.values()) else set()
     users: dict[str, list[Answer]] = {}
     for job in jobs:
         if job.get("breaker"):
@@ -42,7 +44,7 @@ async def list_breakers(store: Store, catalog: Catalog, jobs: list[Answer], brea
                 "successes": row.successes,
                 "opened_at": None if row.state == CLOSED else iso(row.opened),
                 "until": iso(row.until) if row.state == OPEN else None,
-                "probe": row.probe,
+                "probe": row.probe if row.probe in alive else None,
                 "error": row.error,
                 **_thresholds(name, users.get(name, []), catalog, breakers),
                 "jobs": sorted(job["job"] for job in users.get(name, [])),
@@ -52,12 +54,10 @@ async def list_breakers(store: Store, catalog: Catalog, jobs: list[Answer], brea
 
 
 def _thresholds(name: str, users: list[Answer], catalog: Catalog, breakers: Breakers | None) -> Answer:
-    table = catalog.breaker_table(name)
-    if breakers is not None:
-        return breakers.thresholds(name)._asdict()
     if users:
-        return Breaker(**users[0]["breaker"]).thresholds.overruled_by(table)._asdict()
-    return dict.fromkeys(Thresholds._fields) | dict(table)
+        return Breaker(**users[0]["breaker"]).thresholds.overruled_by(catalog.breaker_table(name))._asdict()
+    known = catalog.breaker_table(name) if breakers is None else breakers.told_thresholds(name)
+    return dict.fromkeys(Thresholds._fields) | dict(known)
 
 
 async def reset_breaker(store: Store, name: str, known: Collection[str]) -> None:

@@ -27,7 +27,8 @@ class Client:
     """``async with Client("sqlite:////srv/app/var/mainspring.db") as client: await client.enqueue(…)``.
 
     Jobs are known by what kernels have announced in the store, so one must have run on it before. Payloads are checked
-    against the announced JSON Schema; what only the job's code can check fails the run's first attempt.
+    against the announced JSON Schema, as strictly as where the code is; what only the code can check fails the run's
+    first attempt. Values of the types of the job's parameters may be given as they are.
     """
 
     def __init__(self, url: str) -> None:
@@ -96,7 +97,7 @@ class Client:
 
 async def wait_for(recorder: Recorder, run_id: str, timeout: Duration | None) -> Run:
     """The run once it has ended; UnknownNameError when there is none, TimeoutError when the time is over before."""
-    run = await recorder.wait(run_id, None if timeout is None else seconds(timeout, zero=True))
+    run = await recorder.wait(run_id, None if timeout is None else seconds(timeout, zero=True, option="timeout"))
     if run is None:
         raise UnknownNameError("run", run_id)
     if not run.is_final:

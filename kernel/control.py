@@ -16,9 +16,10 @@ from kernel.contracts.store import RunQuery
 from kernel.explain import Explainer
 from kernel.health import judge_health
 from kernel.model.announcement import announced_job, announced_queue, describe_job
+from kernel.model.counted import counted
 from kernel.model.duration import Duration, seconds
-from kernel.model.errors import ConfigError, RequestError, UnknownNameError, shown
-from kernel.model.job import check_name
+from kernel.model.errors import ConfigError, RequestError, UnknownNameError, nearest, shown
+from kernel.model.job import Policies, check_name
 from kernel.model.payload import MAX_BYTES
 from kernel.model.run import RunState, iso
 from kernel.model.schedule import ScheduleRow, Timing, make_schedule
@@ -47,6 +48,7 @@ OPERATIONS = frozenset(
     }
 )  # fmt: skip
 MOST_RUNS = 1_000
+DEFAULT_QUEUE = Policies().queue
 
 
 class Living(Protocol):
@@ -81,7 +83,7 @@ class Control:
         self._watch = engine.watch if engine else None
         self._breakers = engine.breakers if engine else None
         self._kernel = kernel
-        self._explainer = Explainer(store, clock)
+        self._explainer = Explainer(store, clock, catalog.breaker_table)
         self._bulk = Bulk(store, recorder)
 
     async def call(self, operation: str, arguments: dict[str, Any]) -> Any:
@@ -192,9 +194,10 @@ class Control:
         if held:
             others = ", and so for others of them" if len(held) > 1 else ""
             queued = sum(one.after != one.before for one in ended)
+            also = f"; {counted(queued, 'run is', 'runs are')} queued again" if queued else ""
             raise RequestError(
                 f"run {held[0].id} has a unique key that run {held[0].held_by} of {held[0].job} holds now: "
-                f"wait for that one, or cancel it{others}{f'; {queued:,} runs are queued again' if queued else ''}"
+                f"wait for that one, or cancel it{others}{also}"
             )
         return [one._asdict() for one in ended]
 
@@ -256,12 +259,23 @@ class Control:
         return [found[run] for run in wanted]
 
     async def enqueue(self, *, job: str, payload: Any = None, options: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The run; with a ``note`` when it is the first that anything has to do with its queue."""
+        note = await self._note_of_queue((options or {}).get("queue"))
         run = await self._intake.enqueue(job, payload, **(options or {}))
-        return run.as_json() | {"is_new": run.is_new}
+        return run.as_json() | {"is_new": run.is_new, "note": note if run.is_new else None}
+
+    async def _note_of_queue(self, queue: Any) -> str | None:
+        """A queue need not be declared: that nothing has one of this name, as it is misspelt say, is worth a word."""
+        if not isinstance(queue, str):
+            return None
+        known = await self._queue_names() | {DEFAULT_QUEUE}
+        if queue in known:
+            return None
+        return f"no job, configuration or other run has the queue {shown(queue)}.{nearest(queue, known)}"
 
     async def wait(self, *, run: str, timeout: Duration | None = None) -> dict[str, Any]:
         """The run as soon as it has ended, or as it is when the time is over."""
-        limit = None if timeout is None else seconds(timeout, zero=True)
+        limit = None if timeout is None else seconds(timeout, zero=True, option="timeout")
         found = await self._recorder.wait(run, limit)
         if found is None:
             raise UnknownNameError("run", run)
@@ -319,7 +333,7 @@ class Control:
     async def queues_pause(self, *, queue: str, duration: Duration | None = None) -> None:
         """Nothing of the queue begins until it is resumed, or so long. UnknownNameError when nothing has such a queue."""
         name = check_name("queue", queue)
-        until = math.inf if duration is None else self._clock.now() + seconds(duration)
+        until = math.inf if duration is None else self._clock.now() + seconds(duration, option="duration")
         await self._refuse_unknown(None, name, None)
         await self._store.pause_queue(name, until)
         await self._act()

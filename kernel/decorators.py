@@ -159,7 +159,8 @@ def _schedule(kind: Kind, spec: Any, options: dict[str, Any], unknown: Mapping[s
             # Decorators are applied from the lowest up; the list keeps the order in which they are read.
             declare(function).schedules.insert(0, entry)
         except ConfigError as error:
-            raise _named(f"@{kind}", function, error) from None
+            # The decorator's own name says already what its first argument is.
+            raise _named(f"@{kind}", function, ConfigError(str(error).removeprefix(f"{kind}: "))) from None
         return function
 
     return decorate

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from kernel.contracts.store import RunQuery
-from kernel.model.breaker import CLOSED, OPEN
+from kernel.model.breaker import CLOSED, OPEN, Breaker
+from kernel.model.counted import counted
 from kernel.model.duration import words
 from kernel.model.errors import RequestError, printable, shown
 from kernel.model.loss import SETTLED_SECONDS, is_suspect, lost_in_words
@@ -19,10 +20,11 @@ from kernel.model.schedule import DAY, Timing
 from kernel.model.zones import zone_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from kernel.contracts.clock import Clock
     from kernel.contracts.store import Store
+    from kernel.model.breaker import BreakerTable
     from kernel.model.schedule import ScheduleRow
 
 _MOST_RUNNING = 1_000
@@ -35,9 +37,12 @@ Reason = tuple[str, str, float | None]
 class Explainer:
     """Reads the store alone, so that it answers beside a running kernel, and without one."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, breaker_tables: Callable[[str], BreakerTable] = lambda _: {}
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._breaker_tables = breaker_tables
 
     async def run(self, run: Run, jobs: list[Answer], queues: Mapping[str, Queue]) -> Answer:
         """``jobs`` and ``queues`` are those announced. ``until`` is when the reason ends, None when nobody can say."""
@@ -56,7 +61,7 @@ class Explainer:
             await self._blocked(run)
             or _not_due(run, now)
             or await self._held_back(run, jobs, now)
-            or await self._broken_off(run, jobs)
+            or await self._broken_off(run, jobs, now)
             or await self._tried_alone(run, now)
             or await self._limited(run, jobs, queue)
             or await self._rated(run, jobs, queue, now)
@@ -92,7 +97,7 @@ class Explainer:
                 return "queue paused", text, until
         return None
 
-    async def _broken_off(self, run: Run, jobs: list[Answer]) -> Reason | None:
+    async def _broken_off(self, run: Run, jobs: list[Answer], now: float) -> Reason | None:
         """The job's circuit breaker, when it is open or lets one run begin at a time."""
         policy = _info_of(run, jobs).get("breaker")
         if not policy or policy["when_open"] != "wait":
@@ -103,8 +108,12 @@ class Explainer:
             who = f"the breaker {row.name} is {row.state} since {iso(row.opened)}"
             why = f", after {printable(row.error, _ERROR_CHARACTERS)}" if row.error else ""
             if row.state == OPEN:
-                return "breaker", f"{who}{why}; one run may begin, to try, at {iso(row.until)}", row.until
-            done = f"{row.successes:,} of {policy['success_threshold']:,} tries have succeeded"
+                is_ahead = row.until is not None and row.until > now
+                when = f"at {iso(row.until)}" if is_ahead else "now"
+                return "breaker", f"{who}{why}; one run may begin, to try, {when}", row.until if is_ahead else None
+            table = self._breaker_tables(row.name)
+            needed = Breaker(**policy).thresholds.overruled_by(table).success_threshold
+            done = f"{row.successes:,} of {counted(needed, 'try has', 'tries have')} succeeded"
             return "breaker", f"{who}{why}; one run at a time begins, and {done}", None
         return None
 
@@ -166,14 +175,18 @@ class Explainer:
                 continue
             until = await self._store.rate_room_at(kind, name, value, limit, now)
             if until > now:
-                what = "1 run" if limit.count == 1 else f"{limit.count:,} runs"
+                what = counted(limit.count, "run")
                 text = f"{who} begins at most {what} in {words(limit.seconds)}: the next may begin at {iso(until)}"
                 return "rate limit", text, until
         return None
 
     async def _waiting(self, run: Run) -> Reason:
         ahead = (await self._store.count(RunQuery(states=[RunState.QUEUED], queue=run.queue))).get("queued", 0)
-        return "waiting for a slot", f"due since {iso(run.due)}; {ahead:,} runs are queued in {run.queue}", None
+        return (
+            "waiting for a slot",
+            f"due since {iso(run.due)}; {counted(ahead, 'run is', 'runs are')} queued in {run.queue}",
+            None,
+        )
 
     async def _blocked(self, run: Run) -> Reason | None:
         """What the run waits for: runs that it depends on, or earlier ones of its schedule."""

@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+from kernel.flow.notebook import READING, WRITING
+from kernel.model.counted import counted
 from kernel.model.errors import StoreError
 from kernel.model.run import iso
 
@@ -16,6 +18,16 @@ LATE_SECONDS = 5.0
 STORE_SECONDS = 5.0
 LAG_SECONDS = 1.0
 _HOUR_SECONDS = 3600.0
+_TROUBLES = {
+    "outcomes": "the store does not take the outcomes of runs; {waiting} in memory, and no run begins meanwhile",
+    WRITING: "the store does not take the progress, log and steps of runs; they wait in memory",
+    READING: "the store does not give back the recorded steps of runs; the runs wait for them",
+    "breakers": "the store does not take the state of circuit breakers; it waits in memory, and no open one is tried",
+    "claims": "the store does not hand out runs; none begins meanwhile",
+    "schedules": "the store does not take the ticks of schedules; they are caught up with later",
+    "changes": "the store does not say what others have changed, as cancelled runs, paused queues and schedules",
+}
+"""Part of the flow that is in trouble with the store -> what that means."""
 
 
 async def judge_health(engine: Engine, plugins: list[dict[str, Any]], now: float) -> dict[str, Any]:
@@ -31,8 +43,8 @@ async def judge_health(engine: Engine, plugins: list[dict[str, Any]], now: float
     store = await _store_answers(engine)
     if store is not None:
         problems.append(f"the store does not answer: {store}")
-    elif engine.recorder.is_troubled:
-        problems.append(f"the store does not take outcomes; {engine.recorder.unwritten} wait in memory")
+    else:
+        problems += [_trouble_in_words(part, engine) for part in engine.recorder.troubled]
     problems += [f"plugin {one['plugin']} is broken: {one['reason']}" for one in plugins if one["state"] == "broken"]
     problems += [f"run {run} is stuck" for run in engine.pool.stuck]
     for name, off in ((name, engine.scheduler.off(name)) for name in sorted(engine.scheduler.entries)):
@@ -51,6 +63,12 @@ async def judge_health(engine: Engine, plugins: list[dict[str, Any]], now: float
         "next_look_at": iso(due),
         "events_dropped": {one.name: one.dropped for one in engine.bus.subscriptions if one.dropped},
     }
+
+
+def _trouble_in_words(part: str, engine: Engine) -> str:
+    return _TROUBLES.get(part, "the store does not do what the kernel asks of it").format(
+        waiting=counted(engine.recorder.unwritten, "waits", "wait")
+    )
 
 
 async def _loop_lag() -> float:

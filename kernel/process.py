@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.contracts.clock import SystemClock
 from kernel.contracts.service import Periodic
+from kernel.model.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ def tune() -> None:
 def dump_tasks() -> None:
     """What every task is doing, to stderr: its name, and where it waits. To be called on the loop."""
     tasks = sorted(asyncio.all_tasks(), key=lambda task: task.get_name())
-    lines = [f"{len(tasks)} tasks, each from its outermost call to what it waits for:"]
+    lines = [f"{counted(len(tasks), 'task')}, each from its outermost call to what it waits for:"]
     for task in tasks:
         lines += [task.get_name(), *traceback.StackSummary.extract(_frames_of(task.get_coro()), limit=20).format()]
     sys.stderr.write("\n".join(line.rstrip("\n") for line in lines) + "\n")

@@ -1,5 +1,6 @@
 """``mainspring breakers``: which circuit breakers are open, since when and why, and how to close one."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -32,13 +33,22 @@ def list_breakers(context: typer.Context, *, as_json: AsJson = False) -> None:
 def _row(breaker: dict[str, Any]) -> list[Any]:
     recovery = breaker["recovery_seconds"]
     is_half_open = breaker["state"] == "half_open"
-    following = moment(breaker["until"]) if not is_half_open else "under way" if breaker["probe"] else "now"
     return [
         breaker["breaker"], breaker["state"], breaker["failures"],
-        breaker["successes"] if is_half_open else None, moment(breaker["opened_at"]), following,
+        breaker["successes"] if is_half_open else None, moment(breaker["opened_at"]), next_probe(breaker),
         breaker["failure_threshold"], None if recovery is None else f"{recovery:g} s", breaker["success_threshold"],
         ", ".join(breaker["jobs"]), breaker["error"],
     ]  # fmt: skip
+
+
+def next_probe(breaker: dict[str, Any]) -> str:
+    """When a call is let through to try: `2026-01-31 09:00:00Z`, or `now, at the next call`."""
+    if breaker["state"] == "closed":
+        return "-"
+    if breaker.get("probe"):
+        return "under way"
+    is_ahead = breaker["until"] is not None and datetime.fromisoformat(breaker["until"]) > datetime.now(UTC)
+    return moment(breaker["until"]) if is_ahead else "now, at the next call"
 
 
 def reset(

@@ -8,6 +8,7 @@ import typer
 
 from kernel.cli.command import AsJson, example, group
 from kernel.cli.output import Column, print_json, print_table, say, tell
+from kernel.model.counted import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,7 +110,7 @@ def _print(found: dict[str, Any]) -> None:
     if found["problems"]:
         return
     on = [plugin for plugin in found["plugins"] if plugin["state"] == "enabled"]
-    say(f"the configuration is good; {len(on)} {'plugin is' if len(on) == 1 else 'plugins are'} enabled")
+    say(f"the configuration is good; {counted(len(on), 'plugin is', 'plugins are')} enabled")
     for plugin in on:
         say(f"  {plugin['plugin']}  {plugin['source']}")
     if found["jobs"]:

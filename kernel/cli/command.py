@@ -4,6 +4,7 @@
 
 import json
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -60,25 +61,48 @@ def call(context: typer.Context, operation: str, *, creates: bool = False, **arg
     return at_desk(context, lambda desk: desk.call(operation, **arguments), creates=creates)
 
 
-def duration_of(text: str | None) -> str | float | None:
-    """Digits alone are seconds; the rest is checked where it is used."""
+def duration_of(option: str, text: str | None, *, zero: bool = False) -> float | None:
+    """The seconds that an option gives, digits alone being seconds too; ConfigError begins with the option's name."""
+    from kernel.model.duration import seconds
+
+    if text is None:
+        return None
     try:
-        return None if text is None else float(text)
+        given: str | float = float(text)
     except ValueError:
-        return text
+        given = text
+    return seconds(given, zero=zero, option=option)
+
+
+_EXPECTED = """expected an object, as '{"car_id": "42"}'"""
+_KINDS = {list: "a list", str: "text", int: "a number", float: "a number", bool: "a truth value", type(None): "null"}
 
 
 def payload_of(text: str | None) -> Any:
-    """What ``--payload`` gives; RequestError when it is not JSON."""
+    """What ``--payload`` gives; RequestError when it is no JSON object, or has a key twice."""
     from kernel.model.errors import RequestError, shown
 
     if text is None:
         return None
     given = sys.stdin.read() if text == "-" else text
     try:
-        return json.loads(given)
+        found = json.loads(given, object_pairs_hook=_object)
     except RecursionError:
         raise RequestError(f"--payload: {shown(given)} is nested too deep") from None
     except ValueError as error:
         found = f"{shown(given)} is not JSON: {error}"
-        raise RequestError(f'--payload: {found}; expected an object, as \'{{"car_id": "42"}}\'') from None
+        raise RequestError(f"--payload: {found}; {_EXPECTED}") from None
+    if not isinstance(found, dict):
+        raise RequestError(f"--payload: {shown(given.strip())} is {_KINDS[type(found)]}; {_EXPECTED}")
+    return found
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON takes the last one of two values of a key, and who wrote both meant something else."""
+    from kernel.model.errors import RequestError, shown
+
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        name = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+        raise RequestError(f"--payload: the key {shown(name)} stands there twice; expected each key once")
+    return found

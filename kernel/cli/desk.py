@@ -14,6 +14,7 @@ from kernel.cli.output import tell
 from kernel.cli.plugin_code import describe_state, prepare_plugins, refusal
 from kernel.config import load_config
 from kernel.contracts.clock import SystemClock
+from kernel.contracts.store import RunQuery
 from kernel.control import Control
 from kernel.control_socket import ask
 from kernel.flow.catalog import Catalog
@@ -138,6 +139,11 @@ class Desk:
         """Of the kernels that are alive on this store."""
         return await self._counter.sockets()
 
+    @property
+    def is_store_in_kernel(self) -> bool:
+        """Whether runs end with the kernel: then nothing can be asked without one."""
+        return self.config.kernel.store.startswith("memory:")
+
 
 async def _counter(config: Config, url: str) -> Counter:
     return _AtKernel(config) if config.kernel.store.startswith("memory:") else await _AtStore(config).open(url)
@@ -172,9 +178,14 @@ class _AtStore:
     async def call(self, operation: str, arguments: Json) -> Any:
         if operation in ("enqueue", "schedules_add", "schedules_trigger"):
             await self._learn(operation, arguments)
-        elif operation == "queues_pause":
+            if isinstance(queue := (arguments.get("options") or {}).get("queue"), str):
+                await self._learn_queue(queue)
+        elif operation in ("queues_pause", "runs_list", "runs_select") and arguments.get("queue") is not None:
             await self._learn_queue(arguments["queue"])
-        return await self._control.call(operation, arguments)
+        answer = await self._control.call(operation, arguments)
+        if operation in ("runs_list", "runs_select") and not answer:
+            await self._refuse_unknown(arguments.get("job"), arguments.get("schedule"))
+        return answer
 
     async def sockets(self) -> list[Path]:
         return [Path(row.socket) for row in await self._store.kernels()]
@@ -194,6 +205,21 @@ class _AtStore:
         self._catalog.add(job for state in prepared.states for job in state.jobs)
         if name not in self._catalog.jobs and (error := refusal(name, prepared.states)):
             raise error
+
+    async def _refuse_unknown(self, job: str | None, schedule: str | None) -> None:
+        """For want of what a kernel has announced, the code of the plugins says which names there are."""
+        if (job, schedule) == (None, None) or await self._store.announced():
+            return
+        states = (await prepare_plugins(self._config)).states
+        jobs = {one.name for state in states for one in state.jobs}
+        schedules = {one.name for state in states for one in state.schedules}
+        schedules |= {row.name for row in await self._store.schedules()}
+        for kind, name, known in (("job", job, jobs), ("schedule", schedule, schedules)):
+            if name is not None and known and name not in known:
+                # Of what is not there any more there may be runs.
+                query = RunQuery(job=job, limit=1) if kind == "job" else RunQuery(schedule=schedule, limit=1)
+                if not await self._store.runs(query):
+                    raise UnknownNameError(kind, name, known)
 
     async def _learn_queue(self, name: str) -> None:
         """Before the first kernel has run, the plugins have the queues, and so they have those of jobs just written."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kernel.cli.command import AsJson, Payload, at_desk, duration_of, example, payload_of
+from kernel.cli.kernel_watch import KernelWatch
 from kernel.cli.output import as_json_text, clean, print_json, say, tell
 from kernel.cli.progress_bar import progress_bar
 
@@ -56,16 +57,15 @@ def enqueue(
     as_json: AsJson = False,
 ) -> None:
     """Enqueues one run of a job and prints its id. When it returns, the run survives a crash."""
-    from kernel.model.duration import seconds
     from kernel.model.errors import RequestError
 
     if timeout is not None and not wait:
         raise RequestError("--timeout: expected together with --wait")
-    limit = None if timeout is None else seconds(duration_of(timeout) or 0.0, zero=True)
+    limit = duration_of("--timeout", timeout, zero=True)
     options = {
-        "priority": priority, "delay": duration_of(delay), "at": at, "unique": unique, "queue": queue,
-        "expires": duration_of(expires), "depends_on": depends_on or None, "on_parent_failure": on_parent_failure,
-        "tags": tag or None,
+        "priority": priority, "delay": duration_of("--delay", delay, zero=True), "at": at, "unique": unique,
+        "queue": queue, "expires": duration_of("--expires", expires), "depends_on": depends_on or None,
+        "on_parent_failure": on_parent_failure, "tags": tag or None,
     }  # fmt: skip
     given = {option: value for option, value in options.items() if value is not None}
     parameters = payload_of(payload)
@@ -74,6 +74,8 @@ def enqueue(
         run = await desk.enqueue(job, parameters, given)
         if not run["is_new"]:
             tell(f"not a new run: {run['id']} has its unique key, and is {run['state']}")
+        if note := run.pop("note", None):
+            tell(f"note: {note}")
         if not wait:
             return run
         if not as_json:
@@ -97,11 +99,14 @@ async def _end_of(desk: "Desk", run: dict[str, Any], limit: float | None) -> dic
     import asyncio
 
     deadline = None if limit is None else asyncio.get_running_loop().time() + limit
+    kernels = KernelWatch(desk)
     with progress_bar() as bar:
         while not run["finished_at"]:
+            await kernels.look()
             left = None if deadline is None else deadline - asyncio.get_running_loop().time()
             if left is not None and left <= 0:
-                tell(f"run {run['id']} is {run['state']} after {limit:g} s; it goes on without this command")
+                goes_on = "goes on without this command" if kernels.is_alive else "waits for a kernel"
+                tell(f"run {run['id']} is {run['state']} after {limit:g} s; it {goes_on}")
                 return run
             bar.show(run)
             look = bar.look_seconds if left is None else min(bar.look_seconds, left)

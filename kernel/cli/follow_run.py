@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from kernel.cli.kernel_watch import KernelWatch
 from kernel.cli.output import clean
 from kernel.cli.progress_bar import Bar, progress_bar
 from kernel.cli.run_record import log_line, new_lines, progress_text
@@ -13,8 +14,12 @@ _LOOK_SECONDS = 0.5
 
 
 async def follow_run(desk: "Desk", run: str) -> dict[str, Any]:
-    """The run when it has ended. On a terminal progress is a bar, elsewhere a line each time it is another."""
+    """The run when it has ended, for which there must be a kernel: without one it waits, and says so.
+
+    On a terminal progress is a bar, elsewhere a line each time it is another.
+    """
     before: dict[str, Any] = {"log": [], "progress": None, "progress_text": None, "state": None, "attempt": 0}
+    kernels = KernelWatch(desk)
     with progress_bar() as bar:
         while True:
             found: dict[str, Any] = await desk.call("runs_show", run=run)
@@ -22,6 +27,7 @@ async def follow_run(desk: "Desk", run: str) -> dict[str, Any]:
             if found["finished_at"]:
                 return found
             before = found
+            await kernels.look()
             # Which comes back at once when the run ends.
             await desk.call("wait", run=run, timeout=_LOOK_SECONDS)
 

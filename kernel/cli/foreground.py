@@ -17,6 +17,7 @@ from kernel.cli.run_lines import ENDS, ON_SCREEN, Screen, log_ends
 from kernel.cli.service_manager import ServiceManager
 from kernel.cli.stop_signals import StopSignals
 from kernel.kernel import Kernel
+from kernel.model.counted import counted
 from kernel.model.errors import ConfigError
 from kernel.process import HangGuard, dump_tasks, tune
 
@@ -166,12 +167,14 @@ class Foreground:
         await self._manager.ready(self._status())
         on = [state for state in kernel.plugin_states() if state["state"] == "enabled"]
         extra = {"pid": os.getpid(), "kernel": kernel.id, "store": kernel.store.url}
-        log.info("ready: %d plugins, %d jobs", len(on), len(kernel.host.jobs()), extra=extra)
+        what = f"{counted(len(on), 'plugin')}, {counted(len(kernel.host.jobs()), 'job')}"
+        log.info("ready: %s", what, extra=extra)
 
     def _status(self) -> str:
         states = [state["state"] for state in self._kernel.plugin_states()]
         broken = f", {states.count('broken')} broken" if "broken" in states else ""
-        return f"{states.count('enabled')} plugins{broken}, {len(self._kernel.host.jobs())} jobs"
+        on = counted(states.count("enabled"), "plugin")
+        return f"{on}{broken}, {counted(len(self._kernel.host.jobs()), 'job')}"
 
     async def _welcome(self, screen: Screen) -> list[str]:
         kernel = self._kernel
@@ -179,7 +182,7 @@ class Foreground:
         for state in kernel.plugin_states():
             if state["state"] == "off":
                 continue
-            what = f"{len(state['jobs'])} jobs, {len(state['schedules'])} schedules"
+            what = f"{counted(len(state['jobs']), 'job')}, {counted(len(state['schedules']), 'schedule')}"
             if state["state"] == "broken":
                 what = f"{state['reason']} ({state['place']})" if state["place"] else state["reason"]
             lines.append(f"  {screen.painted(state['state'], 9)}  {state['plugin']:<16}  {clean(what)}")

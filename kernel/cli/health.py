@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kernel.cli.breakers import next_probe
 from kernel.cli.command import AsJson, at_desk, example
-from kernel.cli.output import Column, moment, print_json, print_table, tell
+from kernel.cli.output import Column, print_json, print_table, tell
+from kernel.model.counted import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,10 +45,11 @@ def health(context: typer.Context, *, as_json: AsJson = False) -> None:
             for problem in kernel["problems"]:
                 tell(f"kernel {kernel['kernel']}: {problem}")
             for breaker in kernel.get("breakers", []):
-                until = f" until {moment(breaker['until'])}" if breaker["until"] else ""
-                tell(f"kernel {kernel['kernel']}: the breaker {breaker['breaker']} is {breaker['state']}{until}")
+                probe = f"next probe {next_probe(breaker)}"
+                tell(f"kernel {kernel['kernel']}: the breaker {breaker['breaker']} is {breaker['state']}; {probe}")
             for job, count in kernel.get("degraded_last_hour", {}).items():
-                tell(f"kernel {kernel['kernel']}: {count} runs of {job} ended degraded in the last hour")
+                what = f"{counted(count, 'run')} of {job} ended degraded in the last hour"
+                tell(f"kernel {kernel['kernel']}: {what}")
     if not found["healthy"]:
         raise typer.Exit(1)
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from kernel.model.counted import counted
 from kernel.model.duration import words
 
 Json = dict[str, Any]
@@ -55,7 +56,7 @@ def _rate(job: Json) -> str | None:
 def _often(limit: str) -> str:
     """`100/60s` as `100 begin in any 1 m`."""
     count, _, period = limit.partition("/")
-    return f"{count} begin in any {words(float(period.removesuffix('s')))}"
+    return f"{counted(int(count), 'begins', 'begin')} in any {words(float(period.removesuffix('s')))}"
 
 
 def _retry(retry: Json) -> str:
@@ -82,8 +83,9 @@ def _breaker(breaker: Json | None) -> str | None:
         return None
     waits = "runs wait" if breaker["when_open"] == "wait" else "runs are skipped"
     return (
-        f"{breaker['name']}: opens at {breaker['failure_threshold']} failures in a row, is tried again after "
-        f"{words(breaker['recovery_timeout'])}, closes after {breaker['success_threshold']} successes; {waits} while open"
+        f"{breaker['name']}: opens at {counted(breaker['failure_threshold'], 'failure')} in a row, is tried again after "
+        f"{words(breaker['recovery_timeout'])}, closes after "
+        f"{counted(breaker['success_threshold'], 'success', 'successes')}; {waits} while open"
     )
 
 
@@ -92,4 +94,5 @@ def _expires(length: float | None) -> str | None:
 
 
 def _keep(keep: Json) -> str:
-    return f"{words(keep['completed'])} when completed, {words(keep['failed'])} when failed, at most {keep['count']:,} runs"
+    most = counted(keep["count"], "run")
+    return f"{words(keep['completed'])} when completed, {words(keep['failed'])} when failed, at most {most}"

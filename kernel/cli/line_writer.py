@@ -6,6 +6,8 @@ import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TextIO
 
+from kernel.model.counted import counted
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -42,11 +44,13 @@ class LineWriter:
                 self._tell_dropped()
             if self._waiting.empty():
                 self._flush()
+        if self._dropped:
+            self._tell_dropped()
         self._flush()
 
     def _tell_dropped(self) -> None:
         dropped, self._dropped = self._dropped, 0
-        self._write(lambda: f"{dropped:,} lines were dropped: they came faster than they are read")
+        self._write(lambda: f"{counted(dropped, 'line was', 'lines were')} dropped, as more came than was read")
 
     def _write(self, line: Callable[[], str]) -> None:
         if self._is_gone:

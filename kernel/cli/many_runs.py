@@ -10,7 +10,9 @@ import typer
 
 from kernel.cli.command import at_desk
 from kernel.cli.output import is_terminal, print_json, say, tell
+from kernel.cli.question import is_confirmed
 from kernel.cli.status_line import status_line
+from kernel.model.counted import counted
 
 if TYPE_CHECKING:
     from kernel.cli.desk import Desk
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 _AT_ONCE = 1_000
 _IN_WORDS = {
     "cancelled": "{} cancelled", "told": "{} running, told to end", "retried": "{} queued again",
-    "held": "{} left alone, as other runs hold their unique keys now",
-    "unready": "{} left alone, as runs that they depend on have not completed", "left": "{} left alone, as they have changed since",
+    "held": "{} left alone: another run has the unique key now",
+    "unready": "{} left alone: a run that must complete first has not", "left": "{} left alone: changed since",
     "dependents": "{} more cancelled that depended on these",
 }  # fmt: skip
 
@@ -49,14 +51,14 @@ def _selected(context: typer.Context, purpose: str, given: dict[str, str | None]
                 "runs_select", purpose=purpose, before=found[-1]["id"] if found else None, **given
             ):
                 found += page
-                show(f"{len(found):,} runs")
+                show(counted(len(found), "run"))
         return found
 
     return at_desk(context, work)
 
 
 def _make_sure(purpose: str, found: list[dict[str, str]], *, is_sure: bool) -> None:
-    """Asks on a terminal; RequestError where nobody can be asked, and typer.Exit when the answer is no."""
+    """Asks on a terminal; RequestError where nobody can be asked, and typer.Exit unless the answer is yes."""
     from kernel.model.errors import RequestError
 
     what = f"{purpose} {_counted(found, 'state')}, of {_named(found)}"
@@ -64,7 +66,7 @@ def _make_sure(purpose: str, found: list[dict[str, str]], *, is_sure: bool) -> N
         return
     if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
         raise RequestError(f"this would {what}: expected --yes, as nobody can be asked here")
-    if not typer.confirm(f"{what}?", err=True):
+    if not is_confirmed(f"{what}?"):
         tell("nothing has changed")
         raise typer.Exit(1)
 
@@ -75,7 +77,7 @@ def _carry_out(context: typer.Context, operation: str, ids: list[str], arguments
         with status_line("working") as show:
             for at in range(0, max(len(ids), 1), _AT_ONCE):
                 total.update(await desk.call(operation, runs=ids[at : at + _AT_ONCE], **arguments))
-                show(f"{total['runs']:,} of {len(ids):,} runs")
+                show(f"{total['runs']:,} of {counted(len(ids), 'run')}")
         return dict(total)
 
     return at_desk(context, work)
@@ -94,9 +96,9 @@ def _print(tally: dict[str, int], *, as_json: bool) -> None:
 def _counted(found: list[dict[str, str]], field: str) -> str:
     """`1,234 runs: 1,200 queued, 34 running`."""
     counts = ", ".join(f"{count:,} {name}" for name, count in Counter(run[field] for run in found).most_common())
-    return f"{len(found):,} {'run' if len(found) == 1 else 'runs'}: {counts}"
+    return f"{counted(len(found), 'run')}: {counts}"
 
 
 def _named(found: list[dict[str, str]]) -> str:
     jobs = [name for name, _ in Counter(run["job"] for run in found).most_common()]
-    return ", ".join(jobs[:3]) + (f" and {len(jobs) - 3:,} more jobs" if len(jobs) > 3 else "")
+    return ", ".join(jobs[:3]) + (f" and {counted(len(jobs) - 3, 'more job')}" if len(jobs) > 3 else "")

@@ -52,7 +52,7 @@ def pause(
     ] = None,
 ) -> None:
     """Lets no run of a queue begin until it is resumed. What runs already goes on."""
-    call(context, "queues_pause", creates=True, queue=queue, duration=duration_of(duration))
+    call(context, "queues_pause", creates=True, queue=queue, duration=duration_of("--for", duration))
     say(f"{queue} is paused" + (f" for {duration}" if duration else ""))
 
 

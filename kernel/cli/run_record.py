@@ -3,6 +3,7 @@
 from typing import Any
 
 from kernel.cli.output import as_json_text, clean, moment
+from kernel.model.counted import counted
 
 Json = dict[str, Any]
 
@@ -44,7 +45,7 @@ def new_lines(before: list[Json], now: list[Json]) -> list[Json]:
 
 def _step_lines(steps: list[Json], left_out: int) -> list[str]:
     lines = [f"{clean(step['name'])}  {clean(as_json_text(step['result']))}" for step in steps]
-    return [f"({left_out:,} earlier steps are left out)", *lines] if left_out else lines
+    return [f"({counted(left_out, 'earlier step is', 'earlier steps are')} left out)", *lines] if left_out else lines
 
 
 def _log_lines(lines: list[Json], *, is_cut: bool) -> list[str]:

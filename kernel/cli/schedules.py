@@ -107,9 +107,9 @@ def add(
     It survives restarts. One of --cron and --every says when.
     """
     options = {
-        "cron": cron, "every": duration_of(every), "timezone": timezone, "anchor": anchor, "jitter": duration_of(jitter),
-        "start": start, "end": end, "catch_up": catch_up, "catch_up_window": duration_of(catch_up_window),
-        "catch_up_max": catch_up_max,
+        "cron": cron, "every": duration_of("--every", every), "timezone": timezone, "anchor": anchor,
+        "jitter": duration_of("--jitter", jitter, zero=True), "start": start, "end": end, "catch_up": catch_up,
+        "catch_up_window": duration_of("--catch-up-window", catch_up_window), "catch_up_max": catch_up_max,
         "overlap": overlap, "paused": paused or None,
     }  # fmt: skip
     given = {option: value for option, value in options.items() if value is not None}

@@ -22,6 +22,8 @@ from kernel.cli import (
     schedules,
     upcoming,
 )
+from kernel.cli.output import tell
+from kernel.cli.question import INTERRUPTED, was_interrupted
 
 ABOUT = """Runs the jobs of plugins, on timers and from a durable priority queue.
 
@@ -46,6 +48,16 @@ class Tree(TyperGroup):
 
             found = commands_of_plugins(Path(ctx.params["config"])).get(cmd_name)
         return found
+
+    def invoke(self, ctx: Any) -> Any:
+        """Ctrl-C at a question of a plugin's command ends it as it ends everything else."""
+        try:
+            return super().invoke(ctx)
+        except typer.Abort as unanswered:
+            if not was_interrupted(unanswered):
+                raise
+            tell("\nstopped")
+            raise typer.Exit(INTERRUPTED) from None
 
     def list_commands(self, ctx: Any) -> list[str]:
         found = super().list_commands(ctx)

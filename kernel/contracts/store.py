@@ -36,6 +36,8 @@ class Claim(NamedTuple):
     Counted by the store, over all kernels: ``key_limits``: job -> how many of its runs with one ``concurrency_key`` may
     run at once; ``job_rates`` and ``queue_rates``: how many runs of a job, a queue, may begin; ``key_rates``: job -> how
     many of its runs with one ``rate_key``. A run that such a limit holds back stays queued, and those behind it go on.
+    For a rate the claim is the beginning: what a rate counts is taken only among the first ``at_once`` of the claim, and
+    when that has left any, ``next_due`` says now.
 
     Suspects (runs with two losses or more) are claimed only when ``suspects`` is more than 0, at most so many.
     """
@@ -51,6 +53,11 @@ class Claim(NamedTuple):
     queue_rates: Mapping[str, RateLimit] = _NONE
     key_rates: Mapping[str, RateLimit] = _NONE
     suspects: int = 0
+    at_once: int | None = None
+
+    def is_rated(self, queue: str, job: str) -> bool:
+        """Whether a rate counts the runs of this lane."""
+        return job in self.job_rates or job in self.key_rates or queue in self.queue_rates
 
 
 class Claims(NamedTuple):

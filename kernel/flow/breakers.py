@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kernel.flow.catalog import Catalog
     from kernel.flow.event_bus import EventBus
     from kernel.flow.recorder import Recorder
+    from kernel.model.breaker import BreakerTable
     from kernel.model.run import Claimed
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class _Breaker:
         self.circuit = Circuit()
         self.version = 0
         self.declared: tuple[Thresholds, str] | None = None
+        self.is_used = False
         self.in_flight = 0
         self.unwritten: deque[_Write] = deque()
         self.writer: asyncio.Task[None] | None = None
@@ -158,6 +160,7 @@ class Breakers:
         ``place``; RequestError when others are known for this breaker.
         """
         one = self._breaker(name)
+        one.is_used = True
         if given:
             self._agree(one, given, place)
         if one.circuit.state == CLOSED:
@@ -192,6 +195,15 @@ class Breakers:
 
     def thresholds(self, name: str) -> Thresholds:
         return self._known(name)[0].overruled_by(self._catalog.breaker_table(name))
+
+    def told_thresholds(self, name: str) -> BreakerTable:
+        """What is known of them: of a breaker that only calls know, and that none has gone by since the start, no more
+        than the operator's table.
+        """
+        one = self._breakers.get(name)
+        if self._known(name)[1] or (one is not None and one.is_used):
+            return self.thresholds(name)._asdict()
+        return self._catalog.breaker_table(name)
 
     # Runs of jobs that have a breaker as their policy
 
@@ -243,6 +255,7 @@ class Breakers:
             "breaker": one.name,
             "state": one.circuit.state,
             "until": iso(self._wall(one.circuit.until)) if is_open else None,
+            "probe": one.circuit.probe,
             "error": one.circuit.error,
         }
 
@@ -422,7 +435,9 @@ class Breakers:
         era, elapsed, now = one.circuit.era + 1, self._clock.elapsed(), self._clock.now()
         if row.state not in {OPEN, HALF_OPEN}:
             return Circuit(era=era)
-        wait = min(max((row.until or now) - now, 0.0), self.thresholds(one.name).recovery_seconds)
+        length = max((row.until or now) - (row.opened or now), 0.0)
+        longest = self.told_thresholds(one.name).get("recovery_seconds", length)
+        wait = min(max((row.until or now) - now, 0.0), longest)
         opened = elapsed + min((row.opened or now) - now, 0.0)
         return Circuit(row.state, era, 0, row.successes, opened, elapsed + wait, row.probe, row.error)
 

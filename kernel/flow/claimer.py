@@ -201,9 +201,6 @@ class Claimer:
         self._ready.refresh_limits(self._running())
         at_once = self._free_slots() - self._ready.startable if self._limits.have_rates else UNLIMITED
         jobs, queues = self._limits.rooms(at_once)
-        # What a rate lets begin begins at once: what is more urgent must not take its slots, so no more than these come.
-        is_cut = 0 < at_once < limit
-        limit = at_once if is_cut else limit
         jobs = self._breakers.rooms(jobs, self._ready.held)
         now = self._clock.now()
         for queue, until in self._paused.items():
@@ -216,6 +213,7 @@ class Claimer:
         claim = Claim(
             self._kernel_id, now, limit, jobs, queues, before,
             limits.key_limits, limits.job_rates, limits.queue_rates, limits.key_rates, suspects,
+            at_once if 0 < at_once < limit else None,
         )  # fmt: skip
         runs, next_due = await self._recorder.claim(claim)
         self._take(runs)
@@ -232,7 +230,7 @@ class Claimer:
             self._release_what_breakers_hold_back()
             self._wake_workers()
         self._arm(min(math.inf if next_due is None else next_due, self._expected), now)
-        self._see_what_is_left(runs, full=len(runs) >= limit, in_order=before is None, is_cut=is_cut)
+        self._see_what_is_left(runs, full=len(runs) >= limit, in_order=before is None)
 
     def _take(self, runs: Sequence[Claimed]) -> None:
         self._ready.push(runs)
@@ -242,11 +240,11 @@ class Claimer:
     def _seen(self) -> set[str]:
         return {run.id for run in (*self._ready.held(), *self._running())}
 
-    def _see_what_is_left(self, runs: Sequence[Claimed], *, full: bool, in_order: bool, is_cut: bool) -> None:
+    def _see_what_is_left(self, runs: Sequence[Claimed], *, full: bool, in_order: bool) -> None:
         if in_order:  # otherwise there may be any number of less urgent ones
             self._may_be_more = full or self._limits.have_cut_short
-            self._fit_window(full=full and not is_cut)
-            if full and (is_cut or self._ready.startable < self.is_hungry_below):
+            self._fit_window(full=full)
+            if full and self._ready.startable < self.is_hungry_below:
                 self._woken.set()
         if full and runs:
             self._make_room()

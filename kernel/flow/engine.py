@@ -22,6 +22,7 @@ from kernel.flow.scheduler import Scheduler
 from kernel.flow.threads import ThreadPool
 from kernel.flow.watch import Watch
 from kernel.flow.worker_pool import Asked, WorkerPool
+from kernel.model.counted import counted
 from kernel.model.errors import RequestError, StoreError
 from kernel.model.events import Notified
 from kernel.model.payload import MAX_BYTES
@@ -268,7 +269,8 @@ class Engine:
             async with asyncio.timeout(WRITE_SECONDS):
                 await asyncio.gather(self.recorder.drain(), self.breakers.drain())
         except TimeoutError:
-            log.error("%d outcomes could not be written; their runs will be run again", self.recorder.unwritten)  # noqa: TRY400 - that it took too long is all there is to say
+            lost = counted(self.recorder.unwritten, "outcome")
+            log.error("%s could not be written; what had ended will be run again", lost)  # noqa: TRY400 - that it took too long is all there is to say
             await self.recorder.give_up()
 
     async def _quietly(self, stopping: Any) -> None:

@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
+from kernel.model.counted import counted
 from kernel.model.events import Event, EventsDropped
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Subscription:
             except (Exception, asyncio.CancelledError, SystemExit, KeyboardInterrupt):
                 if self._task.cancelling():
                     raise
-                log.exception("%s: telling it %d events failed", self.name, len(batch))
+                log.exception("%s: telling it %s failed", self.name, counted(len(batch), "event"))
             if not self._inbox:
                 self._filled.clear()
                 self._emptied.set()
@@ -109,7 +110,7 @@ class EventBus:
         return subscription
 
     def _tell_of_drops(self, listener: str, count: int) -> None:
-        log.warning("%s keeps up again: %d events were not told to it", listener, count)
+        log.warning("%s keeps up again: %s not told to it", listener, counted(count, "event was", "events were"))
         self.publish(EventsDropped(self._clock.now(), listener, count))
 
     async def unsubscribe(self, subscription: Subscription, seconds: float = 1.0) -> None:

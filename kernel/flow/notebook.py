@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernel.contracts.clock import sleep
 from kernel.flow.page import Page
+from kernel.model.counted import counted
 from kernel.model.errors import StoreError
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 _BATCH_CHARACTERS = 256 * 1024
 _LONGEST_WAIT = 5.0
-_WRITING, _READING = "what attempts tell", "recorded steps"
+WRITING, READING = "what attempts tell", "recorded steps"
+"""The parts of the flow that are told to be in trouble with the store."""
 
 
 class Notebook:
@@ -49,6 +51,7 @@ class Notebook:
         self._timer: Timer | None = None
         self._writer: asyncio.Task[None] | None = None
         self._is_closed = False
+        self._asking_again = 0
         # What is written belongs to many runs: not with the context variables of the first of them.
         self._context = contextvars.copy_context()
 
@@ -63,14 +66,20 @@ class Notebook:
 
     async def _until_it_succeeds(self, call: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
         wait = 0.1
-        while True:
-            try:
-                answer = await call()
-            except StoreError as error:
-                wait = await self._rest(_READING, error, wait)
-            else:
-                self._recorder.recovered(_READING)
-                return answer
+        is_asking_again = False
+        try:
+            while True:
+                try:
+                    return await call()
+                except StoreError as error:
+                    self._asking_again += not is_asking_again
+                    is_asking_again = True
+                    wait = await self._rest(READING, error, wait)
+        finally:
+            self._asking_again -= is_asking_again
+            # Also when nobody wants to know any more: there is nothing left that could find out that it works again.
+            if not self._asking_again:
+                self._recorder.recovered(READING)
 
     @property
     def is_written(self) -> bool:
@@ -135,7 +144,7 @@ class Notebook:
                 if error is None:
                     wait = 0.1
                 else:
-                    wait = await self._rest(_WRITING, error, wait)
+                    wait = await self._rest(WRITING, error, wait)
                     pages.extend(self._wanted())
         finally:
             self._writer = None
@@ -183,12 +192,12 @@ class Notebook:
         except StoreError:
             raise
         except Exception as error:
-            log.exception("what %d attempts told cannot be written", len(taken))
+            log.exception("what %s told cannot be written", counted(len(taken), "attempt"))
             for _, one in every:
                 if one.written is not None and not one.written.done():
                     one.written.set_exception(error)
             return
-        self._recorder.recovered(_WRITING)
+        self._recorder.recovered(WRITING)
         for (page, _), was_current in zip(every, answers, strict=True):
             page.is_stale = page.is_stale or not was_current
 

@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel.contracts.store import LOG_BYTES, Entry
+from kernel.model.counted import counted
 from kernel.model.errors import StaleAttemptError
 from kernel.model.run import iso
 
@@ -173,7 +174,7 @@ class Page:
 
 
 def _dropped_in_words(count: int) -> str:
-    return f"{count:,} lines were dropped here: they came faster than they are written"
+    return f"{counted(count, 'line was', 'lines were')} dropped here, as more came than could be written"
 
 
 def _size(line: Line) -> int:

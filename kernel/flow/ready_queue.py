@@ -82,10 +82,10 @@ class Limits:
                 (self.job_rates if policies.rate_limit_by is None else self.key_rates)[job.name] = policies.rate_limit
 
     def rooms(self, at_once: int = UNLIMITED) -> tuple[dict[str, int], dict[str, int]]:
-        """Job -> room and queue -> room for the next claim: the free slots, so that what is claimed begins at once.
+        """Job -> room and queue -> room for the next claim.
 
-        ``at_once``: how many more runs the kernel has slots for. For a rate a claim is the beginning, so of a lane with one
-        no more than that are claimed; when there is no slot a single one is, which takes the next that comes free.
+        ``at_once``: how many more runs the kernel has slots for. For a rate a claim is the beginning: the claim itself
+        says so where there are slots; where there are none a single run of a lane is taken, which takes the next slot.
         """
         jobs = self._jobs
         if self._by_job:
@@ -95,13 +95,13 @@ class Limits:
         queues = {
             queue: max(0, limit - self._claimed.get(("queue", queue), 0)) for queue, limit in self._by_queue.items()
         }
-        if self._rated:
+        self._have_held_back_rates = bool(self._rated) and at_once <= 0
+        if self._have_held_back_rates:
             jobs = dict(jobs)
             for lane in self._rated:
                 rooms = jobs if lane[0] == "job" else queues
                 held = self._claimed.get(lane, 0) - self._running.get(lane, 0)
-                rooms[lane[1]] = min(rooms[lane[1]], at_once if at_once > 0 else max(0, 1 - held))
-        self._have_held_back_rates = bool(self._rated) and at_once <= 0
+                rooms[lane[1]] = min(rooms[lane[1]], max(0, 1 - held))
         return jobs, queues
 
     @property

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kernel.contracts.clock import sleep
 from kernel.contracts.store import RunQuery
 from kernel.flow.gatherer import Gatherer
+from kernel.model.counted import counted
 from kernel.model.errors import StoreError
 from kernel.model.events import (
     Event,
@@ -40,7 +41,7 @@ from kernel.model.events import (
     TickPassed,
 )
 from kernel.model.loss import End, after_loss, end_of, is_suspect
-from kernel.model.run import Change, Claimed, Failure, NewRun, Run, RunState, claimed_of, iso
+from kernel.model.run import COMPLETED, QUEUED, Change, Claimed, Failure, NewRun, Run, RunState, claimed_of, iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -71,6 +72,10 @@ class Finished(NamedTuple):
     run: Claimed
     seconds: float
     page: Page | None = None
+
+
+# As those of kernel/model/run.py.
+finished_of: Callable[[tuple[Any, ...]], Finished] = partial(tuple.__new__, Finished)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
@@ -119,7 +124,7 @@ class Recorder:
 
     async def _write_enqueues(self, runs: list[NewRun]) -> list[str]:
         # Told before the write, so that the claim is handed over in the same turn and shares its commit.
-        self.on_new_work(min(run.urgency if run.state == RunState.QUEUED else run.due for run in runs))
+        self.on_new_work(min([run.urgency if run.state == QUEUED else run.due for run in runs]))
         return await self._store.enqueue(runs, self._rooms)
 
     def tell_cancelled(self, runs: Sequence[Run]) -> None:
@@ -292,9 +297,14 @@ class Recorder:
         last_words = [noted for one in batch if one.page is not None for noted in await one.page.last_words()]
         done, again = await self._finish_surely([one.change for one in batch], last_words)
         self.written += len(batch)
+        nobody_asks = not self._watchers and not self._bus.wants(RunCompleted)
+        is_room_made = done.freed
         for one, was_current in zip(batch, done.written, strict=True):
+            if nobody_asks and was_current and _is_plain(one):
+                continue
             self._tell(one, was_current=was_current or again)
-        if done.freed or any(_had_a_key(one.run) for one in batch):
+            is_room_made = is_room_made or _had_a_key(one.run)
+        if is_room_made:
             self.on_new_work(-math.inf)
         if done.cancelled:
             await self._tell_dependents(done.cancelled)
@@ -337,7 +347,8 @@ class Recorder:
         if isinstance(finished, BaseException):
             raise finished
         if isinstance(recorded, BaseException):
-            log.error("the last that %d runs told of themselves cannot be written", len(changes), exc_info=recorded)
+            told = counted(len(changes), "run")
+            log.error("the last that %s told of themselves cannot be written", told, exc_info=recorded)
         return finished
 
     def trouble(self, part: str, error: StoreError) -> None:
@@ -345,7 +356,9 @@ class Recorder:
         self._troubled.add(part)
         if self._troubled_since is None:
             self._troubled_since = self._clock.elapsed()
-            log.warning("the store does not take what it is given; outcomes wait in memory: %s", error)
+            log.warning(
+                "the store does not take what it is given; it is tried again, nothing is thrown away: %s", error
+            )
             self._bus.publish(StoreTroubled(self._clock.now(), str(error)))
 
     def recovered(self, part: str) -> None:
@@ -359,6 +372,11 @@ class Recorder:
             self._bus.publish(StoreRecovered(self._clock.now(), seconds))
         if part == _OUTCOMES:
             self.on_recovered()
+
+    @property
+    def troubled(self) -> list[str]:
+        """The parts of the flow for which the store does not do what it is asked."""
+        return sorted(self._troubled)
 
     @property
     def is_troubled(self) -> bool:
@@ -515,6 +533,12 @@ class Recorder:
             self._bus.publish(kind(self._clock.now(), run.id, run.job, run.queue, *fields))  # type: ignore[call-arg] # all are RunEvents
 
 
+def _is_plain(one: Finished) -> bool:
+    """Whether of this end there is nothing to tell but that a run has completed: so it is with nearly all."""
+    change, run, _, _ = one
+    return change.state == COMPLETED and run.extra is None and not run.losses and change.notes is None
+
+
 def _had_a_key(run: Claimed) -> bool:
     """Whether others, which wait for the limit of its key, may begin when it ends."""
     return run.extra is not None and run.extra.concurrency_key is not None
@@ -523,7 +547,8 @@ def _had_a_key(run: Claimed) -> bool:
 def _log_lost(runs: Sequence[Run]) -> None:
     """One line for those that simply go on, and one for each of the others, up to a page of these."""
     for reason, count in Counter(run.reason for run in runs if run.state == RunState.QUEUED).items():
-        log.warning("%d runs that had been claimed are queued again: %s", count, reason)
+        runs_are = counted(count, "run that had been claimed is", "runs that had been claimed are")
+        log.warning("%s queued again: %s", runs_are, reason)
     others = [run for run in runs if run.state != RunState.QUEUED]
     for run in others[:_MOST_LINES]:
         if run.state == RunState.FAILED:
@@ -531,7 +556,7 @@ def _log_lost(runs: Sequence[Run]) -> None:
         else:
             log.warning("run %s of %s: %s at %s", run.id, run.job, run.reason, iso(run.due))
     if len(others) > _MOST_LINES:
-        log.warning("and so for %d more runs that were lost", len(others) - _MOST_LINES)
+        log.warning("and so for %s more", counted(len(others) - _MOST_LINES, "lost run"))
 
 
 def _in_a_line(change: Change) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kernel.flow.context import Context, Services
 from kernel.flow.log_capture import current
-from kernel.flow.recorder import Finished, Recorder
+from kernel.flow.recorder import Recorder, finished_of
 from kernel.flow.runner import Runner, failure_of, may_retry
 from kernel.model.duration import words
 from kernel.model.lifecycle import settle
@@ -222,16 +222,17 @@ class WorkerPool:
                 self._resting.append(worker)
                 await worker.rest
                 continue
-            await self._serve(worker, run)
+            ended = await self._serve(worker, run)
             if worker.is_stuck or worker.is_cancelled or worker.is_touched:
                 # Its slot has been given away, somebody cancelled the task (the pool, the loop that ends, or a job that
                 # cancelled what it runs in), or the job has left context variables: a fresh worker takes over.
                 return
-            if self._clock.elapsed() > self._yield_at:
+            if ended > self._yield_at:
                 await asyncio.sleep(0)
                 self._yield_at = self._clock.elapsed() + _SLICE_SECONDS
 
-    async def _serve(self, worker: Worker, run: Claimed) -> None:
+    async def _serve(self, worker: Worker, run: Claimed) -> float:
+        """One attempt; when it ended."""
         job = self._catalog.jobs.get(run.job)
         clock = self._clock
         started = clock.elapsed()
@@ -239,6 +240,7 @@ class WorkerPool:
         if job is None:
             outcome: Outcome = NotBegun("no kernel knows the job")
             retry = _NO_RETRY
+            ended = started
         else:
             retry = job.retry
             context = self._begin(worker, run, job, started)
@@ -251,12 +253,13 @@ class WorkerPool:
                 outcome = barred or await self._runner.attempt(run, job, context)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it costs neither slot nor run
                 outcome = self._cut_short(worker, run, job, error)
+            ended = clock.elapsed()
             if worker.asked is not None:
                 outcome = _as_asked(worker.asked, outcome, job)
-            elif clock.elapsed() > worker.deadline:
+            elif ended > worker.deadline:
                 log.warning(
                     "run %s of %s took %s, past its timeout, and gave the loop no turn to end it: use `def`, or await",
-                    run.id, run.job, words(clock.elapsed() - started),
+                    run.id, run.job, words(ended - started),
                 )  # fmt: skip
             if context.calls_made is not None:
                 context.calls_made.end(outcome)
@@ -265,9 +268,10 @@ class WorkerPool:
         if self._ready.ended(run) > 1:  # this worker will take one of them
             self.wake()
         change = settle(run, outcome, retry, clock.now(), random.random())  # noqa: S311 - spreads retries, guards nothing
-        self._recorder.finish(Finished(change, run, clock.elapsed() - started, page))
+        self._recorder.finish(finished_of((change, run, ended - started, page)))
         if self._ready.startable < self.hungry_below():
             self.on_hungry()
+        return ended
 
     def _cut_short(self, worker: Worker, run: Claimed, job: Job, error: BaseException) -> Outcome:
         if not isinstance(error, asyncio.CancelledError):
@@ -284,8 +288,9 @@ class WorkerPool:
         deadline = None if timeout is None else now + timeout
         worker.run, worker.job = run, job
         worker.context = context = Context(run, job, self._services, now, deadline, self._loop)
+        if not self._busy:
+            self._idle.clear()
         self._busy[run.id] = worker
-        self._idle.clear()
         if timeout is not None:
             worker.deadline = started + timeout
             if worker.deadline < self._armed_for:

@@ -5,18 +5,13 @@ from __future__ import annotations
 import inspect
 import json
 from dataclasses import dataclass
-from datetime import date, datetime, time
-from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
-
-from pydantic import TypeAdapter
 
 from kernel.model.breaker import breaker
-from kernel.model.errors import PayloadError, shown
+from kernel.model.errors import PayloadError
 from kernel.model.job import Job, Keep, Policies
 from kernel.model.parameters import Parameters
-from kernel.model.payload import MAX_BYTES
+from kernel.model.payload import MAX_BYTES, NotJsonError, encode_values
 from kernel.model.queue import Queue
 from kernel.model.rate import rate_limit
 from kernel.model.unique import unique
@@ -29,51 +24,27 @@ if TYPE_CHECKING:
 class SchemaParameters(Parameters):
     """Parameters known by their JSON Schema alone; as strict as the code's own check where a schema can be."""
 
-    def check(self, job: str, text: str) -> None:
-        from jsonschema.exceptions import best_match  # noqa: PLC0415 - takes 100 ms, and most commands check no payload
+    @property
+    def knows_types(self) -> bool:
+        return True
 
-        error = best_match(_validator(self.schema).iter_errors(json.loads(text)))
-        if error is None:
-            return
-        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
-        raise PayloadError(job, path, shown(error.instance), _expected(error, self.names))
+    def text_of(self, job: str, payload: dict[str, Any], limit: int = MAX_BYTES) -> str:
+        """As where the code is, but whether each value comes back as what was given only the code could say."""
+        try:
+            return encode_values(payload, limit=limit)
+        except NotJsonError as error:
+            raise PayloadError(job, error.path, error.found, error.expected) from None
+
+    def check(self, job: str, text: str) -> None:
+        from kernel.model.schema_check import errors_in  # noqa: PLC0415 - slow to import, and most commands check no payload
+        from kernel.model.schema_words import problem  # noqa: PLC0415 - as above
+
+        found = problem(errors_in(self.schema, json.loads(text)), self.schema)
+        if found is not None:
+            raise PayloadError(job, *found)
 
     def arguments(self, job: str, text: str) -> dict[str, Any]:
         raise NotImplementedError(f"{job} runs elsewhere: {text}")
-
-
-def _validator(schema: dict[str, Any]) -> Any:
-    """As strict as the code's own check: 1.0 is no integer, and the formats of instants and ids are looked at."""
-    from jsonschema import Draft202012Validator, FormatChecker  # noqa: PLC0415 - as above
-    from jsonschema.validators import extend  # noqa: PLC0415 - as above
-
-    formats = FormatChecker()
-    for name, kind in (("date-time", datetime), ("date", date), ("time", time), ("uuid", UUID)):
-        adapter: TypeAdapter[Any] = TypeAdapter(kind)
-        formats.checks(name, raises=ValueError)(partial(_fits, adapter))
-    types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _checker, value: type(value) is int)
-    return extend(Draft202012Validator, type_checker=types)(schema, format_checker=formats)
-
-
-def _fits(adapter: TypeAdapter[Any], value: object) -> bool:
-    if isinstance(value, str):
-        adapter.validate_json(json.dumps(value), strict=True)
-    return True
-
-
-def _expected(error: Any, names: tuple[str, ...]) -> str:
-    match error.validator:
-        case "required":
-            missing = [name for name in error.validator_value if name not in error.instance]
-            return f"the parameters {', '.join(missing)} too, which have no default"
-        case "additionalProperties":
-            return f"no other parameters than {', '.join(names) or 'none at all'}"
-        case "type":
-            return f"a value of type {error.validator_value}"
-        case "format":
-            return f"text in the form of a {error.validator_value}"
-        case _:
-            return f"what its schema asks for ({error.validator}: {shown(error.validator_value)})"
 
 
 def describe_job(job: Job, queue: Queue, max_payload: int = MAX_BYTES) -> dict[str, Any]:

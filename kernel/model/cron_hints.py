@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from kernel.model.counted import counted
 from kernel.model.errors import ConfigError, nearest, shown
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def hint_for_macro(words: list[str], known: Iterable[str]) -> str:
 def hint_for_count(count: int) -> str:
     if count == 7:
         return "it has 7 fields, and years are not known. Write 5 or 6, and give the schedule start= and end="
-    return f"it has {count} fields, expected 5 (minute, hour, day, month, weekday) or 6 with seconds first"
+    return f"it has {counted(count, 'field')}, expected 5 (minute, hour, day, month, weekday) or 6 with seconds first"
 
 
 def hint_for_entry(field: str, entry: str, names: tuple[str, ...]) -> str:

@@ -16,17 +16,24 @@ _LONGEST = 100 * 365.25 * 86400.0
 _EXPECTED = 'expected a duration such as "1.5s", "10m", "25h", "7d", a number of seconds, or a timedelta'
 
 
-def seconds(value: Duration, *, zero: bool = False) -> float:
-    """The length in seconds; ConfigError when it is none, negative, not finite, too long, or zero unless ``zero``."""
+def seconds(value: Duration, *, zero: bool = False, option: str = "") -> float:
+    """The length in seconds; ConfigError when it is none, negative, not finite, too long, or zero unless ``zero``.
+
+    ``option``: what the error begins with, where nobody else names what was given.
+    """
     found = _number_of(value)
     if found is None or not math.isfinite(found):
-        raise ConfigError(f"{shown(value)} is no duration: {_EXPECTED}")
+        raise _unusable(option, f"{shown(value)} is no duration: {_EXPECTED}")
     if found < 0 or (found == 0 and not zero):
-        floor = "zero or more" if zero else "more than zero"
-        raise ConfigError(f"{shown(value)} is not a usable duration: expected {floor}")
+        floor = 'zero or more, as 0 or "10m"' if zero else 'more than zero, as "10m"'
+        raise _unusable(option, f"{shown(value)} is not a usable duration: expected {floor}")
     if found > _LONGEST:
-        raise ConfigError(f"{shown(value)} is too long a duration: expected at most 100 years")
+        raise _unusable(option, f'{shown(value)} is too long a duration: expected at most 100 years, as "7d"')
     return found
+
+
+def _unusable(option: str, text: str) -> ConfigError:
+    return ConfigError(f"{option}: {text}" if option else text)
 
 
 def _number_of(value: object) -> float | None:

@@ -103,7 +103,7 @@ class RetryAfter(AttemptError):  # noqa: N818 - reads as what it asks for: ``rai
     def __init__(self, wait: Any, reason: str = "") -> None:
         from kernel.model.duration import seconds  # noqa: PLC0415 - duration raises errors of this module
 
-        self.wait_seconds = seconds(wait, zero=True)
+        self.wait_seconds = seconds(wait, zero=True, option="RetryAfter")
         super().__init__(reason or f"try again after {self.wait_seconds:g} s")
 
 
@@ -113,7 +113,7 @@ class Snooze(AttemptError):  # noqa: N818 - as above
     def __init__(self, wait: Any) -> None:
         from kernel.model.duration import seconds  # noqa: PLC0415 - as above
 
-        self.wait_seconds = seconds(wait, zero=True)
+        self.wait_seconds = seconds(wait, zero=True, option="Snooze")
         super().__init__(f"snoozed for {self.wait_seconds:g} s")
 
 

@@ -39,8 +39,8 @@ class Keep:
     def __init__(self, completed: Duration = "24h", failed: Duration = "7d", count: int = 10_000) -> None:
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
             raise ConfigError(f"Keep(count={shown(count)}): expected a whole number, 0 or more")
-        object.__setattr__(self, "completed_seconds", seconds(completed, zero=True))
-        object.__setattr__(self, "failed_seconds", seconds(failed, zero=True))
+        object.__setattr__(self, "completed_seconds", seconds(completed, zero=True, option="Keep(completed)"))
+        object.__setattr__(self, "failed_seconds", seconds(failed, zero=True, option="Keep(failed)"))
         object.__setattr__(self, "count", count)
 
     def as_json(self) -> dict[str, Any]:

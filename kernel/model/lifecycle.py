@@ -15,7 +15,7 @@ import json
 from typing import TYPE_CHECKING
 
 from kernel.model.outcome import Cancelled, Completed, Failed, Interrupted, NotBegun, Outcome, Snoozed
-from kernel.model.run import Change, Claimed, RunState, urgency_of
+from kernel.model.run import COMPLETED, Change, Claimed, RunState, change_of, urgency_of
 
 if TYPE_CHECKING:
     from kernel.model.retry import Retry
@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 def settle(run: Claimed, outcome: Outcome, retry: Retry, now: float, spread: float) -> Change:
     """The change that ``outcome`` makes to ``run``; ``now`` in epoch seconds, ``spread`` in [0, 1) for the jitter."""
     if type(outcome) is Completed:  # nearly all of them: before the patterns, which take longer
-        text = json.dumps(outcome.notes) if outcome.notes else None
-        return _end(run, RunState.COMPLETED, now, result=outcome.result, notes=text)
+        notes = json.dumps(outcome.notes) if outcome.notes else None
+        schedule = run.extra.schedule if run.extra else None
+        return change_of(
+            (run.id, run.token, COMPLETED, run.due, run.urgency, run.attempt, run.failures,
+             now, outcome.result, None, None, notes, schedule, 0)
+        )  # fmt: skip
     match outcome:
         case Cancelled(reason):
             return _end(run, RunState.CANCELLED, now, reason=reason)
@@ -58,15 +62,13 @@ def _end(
     state: RunState,
     now: float,
     *,
-    result: str | None = None,
     error: str | None = None,
     reason: str | None = None,
-    notes: str | None = None,
 ) -> Change:
     schedule = run.extra.schedule if run.extra else None
     return Change(
         run.id, run.token, state, run.due, run.urgency, run.attempt, run.failures,
-        now, result, error, reason, notes, schedule,
+        now, None, error, reason, None, schedule,
     )  # fmt: skip
 
 

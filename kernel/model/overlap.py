@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from kernel.model.counted import counted
 from kernel.model.run import NewRun, RunState
 from kernel.model.schedule import Plan, Schedule, Tick
 
@@ -36,7 +37,8 @@ def judge(schedule: Schedule, plan: Plan, runs: Sequence[NewRun], unfinished: Se
         case "queue":
             blocked = sum(state == RunState.BLOCKED for _, state in unfinished)
             if blocked >= schedule.catch_up_max:
-                return _skipped(schedule, plan, f"{blocked} runs of this schedule were waiting already")
+                waiting = counted(blocked, "run of this schedule was", "runs of this schedule were")
+                return _skipped(schedule, plan, f"{waiting} waiting already")
             return _all(schedule, plan, (run._replace(state=RunState.BLOCKED),))
         case _:
             running = any(state == RunState.RUNNING for _, state in unfinished)

@@ -16,6 +16,8 @@ from typing_extensions import TypedDict
 
 from kernel.model.errors import ConfigError, PayloadError, nearest, shown
 from kernel.model.payload import MAX_BYTES, NotJsonError, encode, encode_values, first_difference
+from kernel.model.payload_refusal import payload_error
+from kernel.model.payload_schema import PayloadSchema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -100,7 +102,7 @@ class Parameters:
         try:
             return self.validate(text)
         except ValidationError as error:
-            raise _payload_error(job, error, text, self.names) from None
+            raise payload_error(job, error, text, self.schema) from None
 
 
 def _is_context(parameter: inspect.Parameter) -> bool:
@@ -166,7 +168,7 @@ def _check_by(function: Callable[..., Any], kind: Any) -> tuple[Callable[[str], 
     """What reads JSON text as ``kind``, strictly all the way down, and the JSON Schema of it."""
     try:
         adapter = TypeAdapter(kind)
-        validate, schema = adapter.validator.validate_json, adapter.json_schema()
+        validate, schema = adapter.validator.validate_json, adapter.json_schema(schema_generator=PayloadSchema)
     except Exception as error:  # noqa: BLE001 - an annotation is a plugin's code
         first = (str(error).splitlines() or [""])[0]
         if not isinstance(error, PydanticUserError):
@@ -197,7 +199,7 @@ def _open_schema(payload: Any, others: Any) -> dict[str, Any]:
         ("payload", "validation", TypeAdapter(payload)),
         ("others", "validation", TypeAdapter(dict[str, others])),
     ]
-    found, shared = TypeAdapter.json_schemas(adapters)
+    found, shared = TypeAdapter.json_schemas(adapters, schema_generator=PayloadSchema)
     models = shared.get("$defs", {})
     schema, of_others = found["payload", "validation"], found["others", "validation"]
     if "$ref" in schema:
@@ -206,38 +208,11 @@ def _open_schema(payload: Any, others: Any) -> dict[str, Any]:
     return schema | ({"$defs": models} if models else {})
 
 
-def _payload_error(job: str, error: ValidationError, text: str, names: tuple[str, ...]) -> PayloadError:
-    first = error.errors(include_url=False, include_context=False)[0]
-    if first["type"] == "json_invalid":  # a row that was written by hand
-        return PayloadError(job, "", shown(text), "JSON")
-    path = _path_in(json.loads(text), first["loc"])
-    if first["type"] == "extra_forbidden":
-        if len(first["loc"]) > 1:  # of a model, whose fields are its own affair
-            return PayloadError(job, path, "is no field of what is expected there", "the fields of its type alone")
-        return PayloadError(job, path, "is no parameter of the job", f"one of {', '.join(names)}")
-    if first["type"] == "missing":
-        what = "parameter" if len(first["loc"]) == 1 else "field"
-        return PayloadError(job, f"{path}.{first['loc'][-1]}", "is missing", f"a value: the {what} has no default")
-    expected = first["msg"].removeprefix("Input should be ")
-    return PayloadError(job, path, shown(first["input"]), expected[:1].lower() + expected[1:])
-
-
 def _fields_in(text: str) -> str:
     try:
         return f"has the fields {', '.join(sorted(json.loads(text)))}"
     except (ValueError, TypeError):
         return shown(text)
-
-
-def _path_in(payload: Any, location: tuple[int | str, ...]) -> str:
-    """Where ``location`` leads in the payload; the parts of it that name the branch of a union lead nowhere."""
-    path, here = "", payload
-    for part in location:
-        if isinstance(here, dict) and part in here:
-            path, here = f"{path}.{part}", here[part]
-        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
-            path, here = f"{path}[{part}]", here[part]
-    return path
 
 
 def _typed(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ class RateLimit:
         if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MOST:
             raise ConfigError(f"{shown(count)} is no count of a rate limit: expected a whole number from 1 to {MOST:,}")
         object.__setattr__(self, "count", count)
-        object.__setattr__(self, "seconds", seconds(per))
+        object.__setattr__(self, "seconds", seconds(per, option="RateLimit(per)"))
 
     def __str__(self) -> str:
         return f"{self.count}/{self.seconds:g}s"
@@ -35,6 +36,9 @@ def rate_limit(value: Any) -> RateLimit | None:
     if value is None or isinstance(value, RateLimit):
         return value
     match = _TEXT.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ConfigError(f'{shown(value)} is no rate limit: expected a count and a duration, as "100/1m"')
-    return RateLimit(int(match[1]), match[2])
+    with contextlib.suppress(ConfigError):
+        if match is not None:
+            return RateLimit(int(match[1]), match[2])
+    raise ConfigError(
+        f'{shown(value)} is no rate limit: expected a count from 1 to {MOST:,} and a duration, as "100/1m"'
+    )

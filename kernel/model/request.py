@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic_core import from_json
 
 from kernel.model.duration import seconds
 from kernel.model.errors import ConfigError, PayloadError, RequestError, nearest, shown
 from kernel.model.job import check_name, check_priority, check_tags
 from kernel.model.parameters import Parameters
 from kernel.model.payload import MAX_BYTES, NotJsonError, encode
-from kernel.model.run import NewRun, Run, RunExtra, RunState, Terms, urgency_of
+from kernel.model.run import QUEUED, NewRun, Run, RunExtra, RunState, Terms, new_run_of, urgency_of
 from kernel.model.unique import Unique, check_key, key_text
 from kernel.model.unique import unique as unique_of
 
@@ -61,13 +62,10 @@ def make_run(  # noqa: PLR0917 - called for each run, and keywords take time
     """
     if not options and policies.is_plain:
         priority = policies.priority
-        return NewRun(run_id, job, policies.queue, priority, text, RunState.QUEUED, now, now, urgency_of(now, priority))
-    unknown = options.keys() - set(OPTIONS)
-    if unknown:
-        name = min(map(str, unknown))
-        raise RequestError(
-            f"enqueue: no option named {shown(name)}; expected {', '.join(OPTIONS)}.{nearest(name, OPTIONS)}"
-        )
+        urgency = urgency_of(now, priority)
+        return new_run_of((run_id, job, policies.queue, priority, text, QUEUED, now, now, urgency, None, None))
+    if options:
+        _check_names(options)
     try:
         priority = check_priority(options["priority"]) if options.get("priority") is not None else policies.priority
         queue = check_name("queue", options["queue"]) if options.get("queue") is not None else policies.queue
@@ -81,6 +79,15 @@ def make_run(  # noqa: PLR0917 - called for each run, and keywords take time
     if terms is not None and terms.depends_on:
         state = RunState.BLOCKED
     return NewRun(run_id, job, queue, priority, text, state, now, due, urgency_of(due, priority), extra, terms)
+
+
+def _check_names(options: dict[str, Any]) -> None:
+    unknown = options.keys() - set(OPTIONS)
+    if unknown:
+        name = min(map(str, unknown))
+        raise RequestError(
+            f"enqueue: no option named {shown(name)}; expected {', '.join(OPTIONS)}.{nearest(name, OPTIONS)}"
+        )
 
 
 class Keys(NamedTuple):
@@ -98,9 +105,9 @@ class Keys(NamedTuple):
             return cls(unique.key)
         if unique is None and by == (None, None):
             return cls()
-        payload = {**defaults, **json.loads(text)}
+        payload = {**defaults, **from_json(text)}
         concurrency, rate = (None if field is None else key_text(payload.get(field)) for field in by)
-        return cls(None if unique is None else unique.key_of(json.dumps(payload)), concurrency, rate)
+        return cls(None if unique is None else unique.key_of(payload), concurrency, rate)
 
 
 def _unique(policies: Policies, options: dict[str, Any], parameters: Parameters) -> Unique | None:
@@ -123,7 +130,7 @@ def _due(options: dict[str, Any], unique: Unique | None, now: float) -> float:
     if delay is not None and at is not None:
         raise ConfigError("delay and at: expected one of the two")
     if delay is not None:
-        return now + seconds(delay, zero=True)
+        return now + seconds(delay, zero=True, option="delay")
     if at is None:
         quiet = unique.within_seconds if unique is not None and unique.on_conflict == "debounce" else None
         return now + (quiet or 0.0)
@@ -145,7 +152,7 @@ def _due(options: dict[str, Any], unique: Unique | None, now: float) -> float:
 def _extra(policies: Policies, options: dict[str, Any], due: float, keys: Keys) -> RunExtra | None:
     expires = policies.expires_seconds
     if options.get("expires") is not None:
-        expires = seconds(options["expires"])
+        expires = seconds(options["expires"], option="expires")
     tags = policies.tags
     if options.get("tags") is not None:
         tags = tags + tuple(tag for tag in check_tags(options["tags"]) if tag not in tags)

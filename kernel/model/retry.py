@@ -54,9 +54,9 @@ class Retry:
         values = {
             "attempts": attempts,
             "backoff": backoff,
-            "base_seconds": seconds(base, zero=True),
+            "base_seconds": seconds(base, zero=True, option="Retry(base)"),
             "factor": float(factor),
-            "cap_seconds": seconds(cap),
+            "cap_seconds": seconds(cap, option="Retry(cap)"),
             "jitter": float(jitter),
             "on": _error_types("on", on),
             "give_up_on": _error_types("give_up_on", give_up_on),
@@ -112,6 +112,8 @@ def _require(name: str, value: object, expected: str, holds: bool) -> None:
 
 def _error_types(name: str, value: Any) -> tuple[type[BaseException], ...]:
     types = value if isinstance(value, tuple | list) else (value,)
+    if name == "on" and not types:
+        raise ConfigError("Retry(on=()): expected at least one exception class; to try once only, expected attempts=1")
     for item in types:
         if not (isinstance(item, type) and issubclass(item, BaseException)):
             raise ConfigError(f"Retry({name}={shown(value)}): expected exception classes, as {name}=(ConnectionError,)")

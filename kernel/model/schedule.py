@@ -320,7 +320,7 @@ def _check_spec(kind: Kind, spec: Any, name: str) -> str:
             raise ConfigError(f'cron: {shown(spec)} is no cron expression: expected text such as "0 3 * * *"')
         CronExpression.parse(spec, name=name)
         return spec
-    length = seconds(spec, zero=kind == "after")
+    length = seconds(spec, zero=kind == "after", option=kind)
     if kind == "every" and length < SHORTEST_SECONDS:
         raise ConfigError(f"every: {shown(spec)} is too short: expected at least 100 ms")
     return repr(length)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from kernel.model.duration import Duration, seconds
 from kernel.model.errors import ConfigError, shown
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 OnConflict = Literal["keep", "replace", "debounce"]
 LONGEST_KEY = 500
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, init=False, slots=True)
@@ -33,13 +37,18 @@ class Unique:
         self,
         key: str | None = None,
         *,
-        by: Any = (),
+        by: Any = None,
         within: Duration | None = None,
         on_conflict: OnConflict = "keep",
     ) -> None:
-        fields = by if isinstance(by, list | tuple) else (by,)
+        fields = () if by is None else by if isinstance(by, list | tuple) else (by,)
         if not all(isinstance(field, str) and field for field in fields):
             raise ConfigError(f'Unique(by={shown(by)}): expected names of payload fields, as by=["car_id"]')
+        if by is not None and not fields:
+            raise ConfigError(
+                f'Unique(by={shown(by)}): expected at least one payload field, as by=["car_id"]; '
+                "without by the whole payload is the key"
+            )
         if key is not None and fields:
             raise ConfigError("Unique: expected one of key and by, not both")
         if on_conflict not in get_args(OnConflict):
@@ -47,19 +56,17 @@ class Unique:
             raise ConfigError(f"Unique(on_conflict={shown(on_conflict)}): expected one of {names}")
         if on_conflict == "debounce" and within is None:
             raise ConfigError('Unique(on_conflict="debounce"): expected within too: the quiet time, as within="10s"')
-        object.__setattr__(self, "key", None if key is None else check_key(key))
+        object.__setattr__(self, "key", None if key is None else _own_key(key))
         object.__setattr__(self, "by", tuple(fields))
-        object.__setattr__(self, "within_seconds", None if within is None else seconds(within))
+        period = None if within is None else seconds(within, option="Unique(within)")
+        object.__setattr__(self, "within_seconds", period)
         object.__setattr__(self, "on_conflict", on_conflict)
 
-    def key_of(self, payload: str) -> str:
-        """The key of a run with this payload (JSON text)."""
+    def key_of(self, payload: Mapping[str, Any]) -> str:
+        """The key of a run with this payload, of JSON values."""
         if self.key is not None:
             return self.key
-        values = json.loads(payload)
-        if self.by:
-            values = {field: values.get(field) for field in self.by}
-        return key_text(values)
+        return key_text({field: payload.get(field) for field in self.by} if self.by else payload)
 
     def arguments(self) -> dict[str, Any]:
         """The arguments that make it again, as JSON."""
@@ -70,8 +77,15 @@ class Unique:
 
 def key_text(value: Any) -> str:
     """A JSON value as a key: equal values, and only these, have the same one."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    text = _encode(value)
     return text if len(text) <= LONGEST_KEY else f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _own_key(key: object) -> str:
+    try:
+        return check_key(key)
+    except ConfigError as error:
+        raise ConfigError(f"Unique(key): {error}") from None
 
 
 def check_key(value: object) -> str:
@@ -84,13 +98,13 @@ def unique(value: Any, base: Unique | None = None) -> Unique | None:
     """``value`` as of ``@job(unique=…)`` or a table in plugins.toml; a text is the key. ConfigError otherwise."""
     if value is None or isinstance(value, Unique):
         return value
-    known = base.arguments() if base is not None else {}
-    if isinstance(value, str):
-        return Unique(**{**known, "key": value, "by": ()})
-    if isinstance(value, dict) and value.keys() <= {"key", "by", "within", "on_conflict"}:
-        if "key" in value:
-            known.pop("by", None)
-        if "by" in value:
-            known.pop("key", None)
-        return Unique(**known | value)
+    table = {"key": value} if isinstance(value, str) else value
+    if isinstance(table, dict) and table.keys() <= {"key", "by", "within", "on_conflict"}:
+        known = base.arguments() if base is not None else {}
+        if "key" in table or "by" in table:
+            known = {name: known[name] for name in known if name not in ("key", "by")}
+        table = known | table
+        if "key" in table and table.get("by") in ([], ()):  # as ``arguments`` has both
+            del table["by"]
+        return Unique(**table)
     raise ConfigError(f'{shown(value)}: expected Unique(by=["car_id"], within="10m") or a table of its fields')

@@ -43,7 +43,7 @@ class Fleet:
             opened.push_async_callback(cars.close)
             await cars.open()
             if added := await cars.fill_if_empty(demo):
-                log.info("the fleet's table was empty: %d cars of the demo were added", added)
+                log.info("the fleet's table was empty: the cars of the demo were added, %d", added)
             partner = PartnerClient(await self._partner_url(demo, opened))
             opened.push_async_callback(partner.close)
             self.cars, self.partner, self._opened = cars, partner, opened.pop_all()

@@ -87,7 +87,8 @@ class Lanes:
             rooms = RateRooms(claim, self._rates)
             taken = self._take(claim, rooms.jobs, rooms.queues, last, left)
             rooms.take()
-            self._room_at = rooms.room_at((lane.job, lane.queue) for lane in self._lanes_of(claim.suspects))
+            room_at = rooms.room_at((lane.job, lane.queue) for lane in self._lanes_of(claim.suspects))
+            self._room_at = earliest(self._room_at, room_at)
             return taken
         if len(self._lanes) == 1 and not self._keyed:
             return self._take_of_one(claim, last, left)
@@ -109,19 +110,20 @@ class Lanes:
             key, lane = heads[0]
             if last is not None and key >= last:
                 break
-            most = min(claim.limit - before, jobs[lane.job], queues.get(lane.queue, claim.limit))
-            if lane.is_suspect:
-                most = min(most, suspects)
+            most = min(
+                _limit_of(claim, lane, before, suspects) - before, jobs[lane.job], queues.get(lane.queue, claim.limit)
+            )
             if most <= 0:
                 heappop(heads)
+                if _is_left(claim, lane, before) and jobs[lane.job] > 0 and queues.get(lane.queue, 1) > 0:
+                    self._room_at = claim.now
                 continue
             head = lane.take(taken, most, _bound(last, heads))
             count = len(taken) - before
             jobs[lane.job] -= count
             if lane.queue in queues:
                 queues[lane.queue] -= count
-            if lane.is_suspect:
-                suspects -= count
+            suspects -= count * lane.is_suspect
             if count:
                 left(lane.queue, count)
             if head is None:
@@ -164,6 +166,19 @@ class Lanes:
             del self._keyed[lane.place]
         else:
             del self._lanes[lane.queue, lane.job, lane.priority]
+
+
+def _limit_of(claim: Claim, lane: Lane | KeyedLane, before: int, suspects: int) -> int:
+    """Of how many of the claim, ``before`` of them taken already, one of this lane may be the last."""
+    limit = claim.limit
+    if claim.at_once is not None and claim.is_rated(lane.queue, lane.job):
+        limit = min(limit, claim.at_once)
+    return min(limit, before + suspects) if lane.is_suspect else limit
+
+
+def _is_left(claim: Claim, lane: Lane | KeyedLane, before: int) -> bool:
+    """Whether a rate counts the runs of this lane, and they stand too far behind to begin at once."""
+    return claim.at_once is not None and before >= claim.at_once and claim.is_rated(lane.queue, lane.job)
 
 
 def _keyed_place(run: Waits) -> KeyedPlace:

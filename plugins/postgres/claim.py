@@ -160,6 +160,7 @@ class _Picker:
         self._queues = queues
         self._counts = counts
         self._suspects = wanted.suspects
+        self._at_once = math.inf if wanted.at_once is None else wanted.at_once
         self._seen: set[str] = set()
         self.picked: list[str] = []
 
@@ -191,6 +192,9 @@ class _Picker:
             if self._jobs[one.job] <= 0 or self._queues.get(one.queue, 1) <= 0:
                 continue
             if one.is_suspect and self._suspects <= 0:
+                continue
+            if len(self.picked) >= self._at_once and self._wanted.is_rated(one.queue, one.job):
+                self._counts.expect(self._wanted.now)
                 continue
             if self._counts.admits(one):
                 self._take(one)

@@ -74,6 +74,7 @@ class _Search:
         """Of each kind where runs are held back."""
         self._refilled: set[tuple[str, Lane]] = set()
         self._is_cut_short = False
+        """Whether there was more to take than this claim takes."""
 
     def run(self, lanes: Sequence[tuple[str, str]]) -> list[Candidate]:
         """What is picked, in order."""
@@ -81,7 +82,7 @@ class _Search:
             return []
         self._open(lanes)
         most = max(_MOST_CANDIDATES // max(len(lanes), 1), 8)
-        depth = min(max(self._wanted.limit, 64), most)
+        depth = min(max(self._most(), 64), most)
         aside = 0
         while True:
             heads = read_lanes(self._database, self._wanted, self._lanes, depth)
@@ -95,10 +96,18 @@ class _Search:
             if aside >= _MOST_ASIDE and (others_came or not choice.is_enough):
                 self._is_cut_short = True
             if self._is_cut_short or (choice.is_enough and not others_came):
+                self._is_cut_short = self._is_cut_short or rooms_left.have_left_some
                 return choice.picked
             if others_came:
                 self._open(self._lanes_with_runs())
             depth = min(depth * 4, max(most, self._wanted.limit))
+
+    def _most(self) -> int:
+        """How many can be taken at the most."""
+        wanted = self._wanted
+        if wanted.at_once is not None and all(wanted.is_rated(*lane) for lane in self._lanes):
+            return min(wanted.limit, wanted.at_once)
+        return wanted.limit
 
     def settle(self, picked: Sequence[Candidate]) -> float | None:
         """Counts what begins, and sees to it that what is held back comes back in time: when the first of it does."""

@@ -56,6 +56,13 @@ def choose(
     return Choice(picked, aside, not any(rooms.has_lane(last) for last in unread))
 
 
+class _RatedLane(NamedTuple):
+    """``rates``: of its job and its queue. ``is_rated``: whether there are such, or one of a key."""
+
+    rates: list[Rate]
+    is_rated: bool
+
+
 class Rooms:
     """What is left of all rooms while candidates are picked."""
 
@@ -72,13 +79,31 @@ class Rooms:
         self._keys = dict(keys[KEY])
         self._key_rates = dict(keys[RATE])
         self._suspects = wanted.suspects
+        self._lanes: dict[tuple[str, str], _RatedLane] = {}
+        self._at_once = math.inf if wanted.at_once is None else wanted.at_once
+        self._count = 0
+        self.have_left_some = False
+        """Whether there were such that a rate counts, too far behind to begin at once."""
 
     def has_lane(self, one: Candidate) -> bool:
         if self._jobs.get(one.job, 0) <= 0 or self._queues.get(one.queue, 1) <= 0:
             return False
         if one.is_suspect and self._suspects <= 0:
             return False
-        return all(self._rates[rate] > 0 for rate in rates_of(self._wanted, one.queue, one.job))
+        lane = self._lane_of(one)
+        if any(self._rates[rate] <= 0 for rate in lane.rates):
+            return False
+        if lane.is_rated and self._count >= self._at_once:
+            self.have_left_some = True
+            return False
+        return True
+
+    def _lane_of(self, one: Candidate) -> _RatedLane:
+        key = (one.queue, one.job)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = _RatedLane(rates_of(self._wanted, *key), self._wanted.is_rated(*key))
+        return lane
 
     def held_by(self, one: Candidate) -> str | None:
         """Which of its keys holds it back."""
@@ -89,11 +114,12 @@ class Rooms:
         return None
 
     def take(self, one: Candidate) -> None:
+        self._count += 1
         self._jobs[one.job] -= 1
         if one.queue in self._queues:
             self._queues[one.queue] -= 1
         self._suspects -= one.is_suspect
-        for rate in rates_of(self._wanted, one.queue, one.job):
+        for rate in self._lane_of(one).rates:
             self._rates[rate] -= 1
         if one.concurrency_key is not None:
             self._keys[one.job, one.concurrency_key] -= 1

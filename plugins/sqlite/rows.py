@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from kernel.model.run import Claimed, NewRun, Run, RunExtra, RunState
+from kernel.model.run import NewRun, Run, RunExtra, RunState, claim_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from kernel.model.run import Claimed
 
 
 class _States(dict[int, str]):
@@ -97,22 +99,11 @@ def claimed_of(row: list[Any], queue: str, job: str) -> Claimed:
     if extra is not None:
         *columns, losses = nested(extra)
         extra = _extra_of(columns)
-    return Claimed(
-        run_id,
-        job,
-        queue,
-        priority,
-        payload,
-        # As ``number``, without the calls: this is done for each run.
-        enqueued / BITS if type(enqueued) is int else float(enqueued),
-        due / BITS if type(due) is int else float(due),
-        urgency / BITS if type(urgency) is int else float(urgency),
-        token,
-        attempt,
-        failures,
-        extra,
-        losses,
-    )
+    # As ``number``, without the calls: this is done for each run.
+    at = enqueued / BITS if type(enqueued) is int else float(enqueued)
+    due = due / BITS if type(due) is int else float(due)
+    urgency = urgency / BITS if type(urgency) is int else float(urgency)
+    return claim_of((run_id, job, queue, priority, payload, at, due, urgency, token, attempt, failures, extra, losses))
 
 
 def run_of(row: tuple[Any, ...]) -> Run:

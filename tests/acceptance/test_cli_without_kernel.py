@@ -120,7 +120,7 @@ def test_waiting_without_a_kernel_ends_with_the_timeout(place: Place) -> None:
 
     assert done.status == 1
     assert done.lines[1:] == ["queued"]
-    assert "it goes on without this command" in done.err
+    assert "it waits for a kernel" in done.err
 
 
 def test_a_duration_without_a_unit_is_seconds(place: Place) -> None:

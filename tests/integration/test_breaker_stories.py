@@ -155,6 +155,7 @@ async def test_runs_of_both_plugins_wait_are_explained_and_go_on_one_by_one_then
                 "breaker": "partner",
                 "state": "open",
                 "until": "2026-01-01T00:01:00+00:00",
+                "probe": None,
                 "error": "ConnectionError: the partner does not answer",
             }
         ]

@@ -286,6 +286,16 @@ async def test_more_urgent_runs_do_not_take_the_slots_of_what_a_rate_has_let_beg
     assert site.most_within(60) <= 6
 
 
+async def test_what_a_rate_does_not_hold_back_goes_on_though_there_are_more_than_slots(site: Site) -> None:
+    async with running(site.job(at_once=True, rate_limit="1000/1m"), concurrency=4) as flow:
+        site.flow = flow
+        await enqueue(flow, "a", 50)
+        for _ in range(50):
+            await flow.clock.advance(0.0)
+
+    assert len(site.begun) == 50
+
+
 async def test_beside_a_rate_other_runs_are_claimed_ahead_all_the_same(site: Site) -> None:
     hall = Site()
 

@@ -181,7 +181,7 @@ def test_a_bad_policy_names_function_place_and_option(options: dict[str, Any], e
 BAD_SCHEDULES: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "an hour of 25": (cron, "0 25 * * *", {}, "@cron: "),
     "four fields": (cron, "0 0 * *", {}, "@cron: "),
-    "a cron that is a number": (cron, 5, {}, "@cron: cron: 5 is no cron expression: expected text such as"),
+    "a cron that is a number": (cron, 5, {}, "@cron: 5 is no cron expression: expected text such as"),
     "a day that never comes": (cron, "0 0 31 2 *", {}, "@cron: "),
     "a zone that is none": (
         cron,
@@ -203,7 +203,7 @@ BAD_SCHEDULES: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     ),
     "a pace that is none": (every, "soon", {}, "@every: 'soon' is no duration"),
     "a pace of zero": (every, 0, {}, "@every: 0 is not a usable duration"),
-    "a pace of 50 ms": (every, "50ms", {}, "@every: every: '50ms' is too short: expected at least 100 ms"),
+    "a pace of 50 ms": (every, "50ms", {}, "@every: '50ms' is too short: expected at least 100 ms"),
     "a delay that is negative": (after, -1, {}, "@after: -1 is not a usable duration: expected zero or more"),
     "a misspelt option": (
         cron,

@@ -286,7 +286,7 @@ RUBBISH: dict[str, tuple[str, str]] = {
     ),
     "a payload that does not fit": (
         "return [wrong]",
-        "the schedule \"wrong\": bad.wrong: payload.n: 'x'; expected a valid integer",
+        "the schedule \"wrong\": bad.wrong: payload.n: 'x'; expected an integer",
     ),
     "something whose repr raises": (
         "return type('Odd', (), {'__repr__': lambda self: 1 / 0})()",

@@ -362,6 +362,20 @@ class Limiting:
         assert numbers(got.runs) == [0, 1, 2, 9]
         assert await state_of(store, 3, 4) == ["queued", "queued"]
 
+    @pytest.mark.parametrize("kind", ["job_rates", "queue_rates", "key_rates"])
+    async def test_what_a_rate_counts_is_taken_only_as_far_forward_as_it_can_begin_at_once(
+        self, store: Store, kind: str
+    ) -> None:
+        await store.enqueue([new(number, "fleet.wash", queue="yard", priority=1) for number in range(3)], NO_LIMIT)
+        await store.enqueue([new(number, rate_key="a") for number in (3, 4)], NO_LIMIT)
+        await store.enqueue([new(5, "fleet.wash", queue="yard", priority=9)], NO_LIMIT)
+        rates = _limits(kind, 10)
+
+        got = [await store.claim(ask(at_once=at_once, **rates)) for at_once in (3, 1, 1)]
+
+        assert [numbers(one.runs) for one in got] == [[0, 1, 2, 5], [3], [4]]
+        assert [one.next_due for one in got] == [NOW, NOW, None]
+
     async def test_next_due_says_when_the_rate_has_room_again_and_then_it_has(self, store: Store) -> None:
         await store.enqueue(_rated(*range(5)), NO_LIMIT)
         rates = _per_period(2)

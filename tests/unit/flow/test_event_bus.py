@@ -197,7 +197,7 @@ async def test_a_listener_that_raises_hears_the_next_event_all_the_same(
     await settle()
 
     assert heard == [BEGUN, PAUSED]
-    assert "broken: telling it 1 events failed" in caplog.text
+    assert "broken: telling it 1 event failed" in caplog.text
 
 
 async def test_closing_tells_what_is_left_first(bus: EventBus) -> None:

@@ -58,7 +58,7 @@ async def test_a_job_whose_plugin_is_off_is_refused_with_the_reason() -> None:
     ("payload", "told"),
     [
         ({}, ".car_id: is missing"),
-        ({"car_id": 42}, ".car_id: 42; expected a valid string"),
+        ({"car_id": 42}, ".car_id: 42; expected text"),
         ({"car_id": "1", "forse": True}, ".forse: is no parameter of the job"),
         ({"car_id": "\ud800"}, ".car_id: text with a lone surrogate"),
         ({"car_id": b"1"}, ".car_id: b'1' (bytes)"),

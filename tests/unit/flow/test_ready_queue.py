@@ -186,10 +186,10 @@ def test_what_the_store_counts_is_said_by_policies_and_queues() -> None:
     assert limits.rooms() == ({"demo.one": 3, "demo.by-key": UNLIMITED, "demo.two": UNLIMITED}, {"cars": UNLIMITED})
 
 
-def test_of_a_lane_with_a_rate_no_more_are_claimed_than_can_begin_at_once() -> None:
+def test_while_there_are_slots_a_lane_with_a_rate_has_room_for_the_claim_itself_says_how_many_begin_at_once() -> None:
     limits = rated()
 
-    assert limits.rooms(4) == ({"demo.one": 4, "demo.two": UNLIMITED}, {"cars": 4})
+    assert limits.rooms(4) == ({"demo.one": UNLIMITED, "demo.two": UNLIMITED}, {"cars": UNLIMITED})
 
 
 def test_when_no_slot_is_free_one_of_a_lane_with_a_rate_is_claimed_for_the_next() -> None:

@@ -377,7 +377,7 @@ async def test_what_could_not_be_written_at_the_end_is_said_and_stopping_ends(
         await flow.clock.advance(60)
         runs = await flow.runs()
 
-    assert "1 outcomes could not be written; their runs will be run again" in caplog.text
+    assert "1 outcome could not be written; what had ended will be run again" in caplog.text
     assert [run.state for run in runs] == ["running"]
 
 

@@ -87,7 +87,7 @@ async def test_a_loss_is_told_with_what_becomes_of_the_run(caplog: pytest.LogCap
     [event] = told
     assert isinstance(event, RunLost)
     assert (event.run, event.job, event.losses, event.reason) == (run.id, "demo.work", 1, "lost with its kernel")
-    assert "1 runs that had been claimed are queued again: lost with its kernel" in caplog.text
+    assert "1 run that had been claimed is queued again: lost with its kernel" in caplog.text
 
 
 async def test_what_is_tried_alone_is_told_with_when(caplog: pytest.LogCaptureFixture) -> None:
@@ -140,4 +140,4 @@ async def test_of_many_that_are_tried_alone_the_log_names_a_page(caplog: pytest.
     await rescued(dead(), 1, count=25)
 
     assert caplog.text.count("it is tried alone at") == 20
-    assert "and so for 5 more runs that were lost" in caplog.text
+    assert "and so for 5 more lost runs" in caplog.text

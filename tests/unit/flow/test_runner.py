@@ -311,7 +311,7 @@ async def test_a_stored_payload_that_no_longer_fits_the_code_fails_without_retry
 
     assert (ended.state, ended.reason) == ("failed", "given up")
     assert ended.error is not None
-    assert ended.error.message == "demo.work: payload.number: 1; expected a valid string"
+    assert ended.error.message == "demo.work: payload.number: 1; expected text"
 
 
 # Retries

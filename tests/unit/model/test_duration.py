@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernel.model.breaker import Breaker
 from kernel.model.duration import seconds, words
-from kernel.model.errors import ConfigError
+from kernel.model.errors import ConfigError, MainspringError, RetryAfter, Snooze
+from kernel.model.job import Keep, Policies, policies
+from kernel.model.rate import RateLimit
+from kernel.model.request import make_run
+from kernel.model.retry import Retry
+from kernel.model.schedule import make_schedule
+from kernel.model.unique import Unique
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CENTURY = 100 * 365.25 * 86400
 
@@ -83,3 +93,53 @@ def test_a_length_is_said_in_at_most_two_units(length: float, said: str) -> None
 @pytest.mark.parametrize(("length", "said"), [(0.9999, "1 s"), (59.99, "1 m"), (3599.6, "1 h")])
 def test_a_length_that_rounds_up_to_a_whole_unit_is_said_as_that_unit(length: float, said: str) -> None:
     assert words(length) == said
+
+
+PLACES: dict[str, Callable[[], object]] = {
+    "Retry(base): ": lambda: Retry(base="soon"),
+    "Retry(cap): ": lambda: Retry(cap="soon"),
+    "Keep(completed): ": lambda: Keep(completed="soon"),
+    "Keep(failed): ": lambda: Keep(failed="soon"),
+    "Unique(within): ": lambda: Unique(within="soon"),
+    "Breaker(recovery_timeout): ": lambda: Breaker("partner", recovery_timeout="soon"),
+    "RateLimit(per): ": lambda: RateLimit(5, "soon"),
+    "RetryAfter: ": lambda: RetryAfter("soon"),
+    "Snooze: ": lambda: Snooze("soon"),
+    "timeout: ": lambda: policies(timeout="soon"),
+    "max_silence: ": lambda: policies(max_silence="soon"),
+    "expires: ": lambda: policies(expires="soon"),
+    "retry: Retry(base): ": lambda: policies(retry={"base": "soon"}),
+    "unique: Unique(within): ": lambda: policies(unique={"within": "soon"}),
+    "every: ": lambda: make_schedule("a", "a", "every", "soon"),
+    "after: ": lambda: make_schedule("a", "a", "after", "soon"),
+    "jitter: ": lambda: make_schedule("a", "a", "every", "1m", jitter="soon"),
+    "catch_up_window: ": lambda: make_schedule("a", "a", "every", "1m", catch_up_window="soon"),
+    "enqueue a.b: delay: ": lambda: make_run("id", "a.b", Policies(), "{}", {"delay": "soon"}, 0.0),
+    "enqueue a.b: expires: ": lambda: make_run("id", "a.b", Policies(), "{}", {"expires": "soon"}, 0.0),
+}
+
+
+@pytest.mark.parametrize(("place", "give"), PLACES.items(), ids=list(PLACES))
+def test_wherever_a_duration_is_given_the_error_names_its_option_and_an_example(
+    place: str, give: Callable[[], object]
+) -> None:
+    with pytest.raises(MainspringError) as caught:
+        give()
+
+    assert str(caught.value).startswith(f'{place}\'soon\' is no duration: expected a duration such as "1.5s", "10m"')
+
+
+@pytest.mark.parametrize("rate", ["5/soon", "0/1m", "often", "5/0s"])
+def test_a_rate_that_is_none_is_told_as_a_whole_with_an_example(rate: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        policies(rate_limit=rate)
+
+    assert str(caught.value) == (
+        f"rate_limit: '{rate}' is no rate limit: expected a count from 1 to 1,000,000 and a duration, as \"100/1m\""
+    )
+
+
+@pytest.mark.parametrize("value", [0, -1, "1000000d"])
+def test_a_duration_out_of_bounds_is_told_with_an_example(value: Any) -> None:
+    with pytest.raises(ConfigError, match=r'as .*"(10m|7d)"$'):
+        seconds(value)

@@ -137,6 +137,9 @@ def test_its_arguments_make_it_again(retry: Retry) -> None:
         ({"on": (ValueError, 3)}, "exception classes"),
         ({"on": ValueError()}, "exception classes"),
         ({"give_up_on": int}, "exception classes"),
+        ({"on": ()}, "at least one exception class; to try once only, expected attempts=1"),
+        ({"on": []}, "at least one exception class"),
+        ({"jitter": math.nan}, "a number from 0 to 1"),
     ],
 )
 def test_a_wrong_option_is_told_with_what_was_expected(options: dict[str, Any], expected: str) -> None:
