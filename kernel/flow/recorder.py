@@ -556,7 +556,7 @@ def _log_lost(runs: Sequence[Run]) -> None:
         else:
             log.warning("run %s of %s: %s at %s", run.id, run.job, run.reason, iso(run.due))
     if len(others) > _MOST_LINES:
-        log.warning("and so for %s more", counted(len(others) - _MOST_LINES, "lost run"))
+        log.warning("and so for %s", counted(len(others) - _MOST_LINES, "more lost run"))
 
 
 def _in_a_line(change: Change) -> str:
