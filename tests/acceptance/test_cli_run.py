@@ -232,7 +232,7 @@ def test_on_a_terminal_it_shows_what_was_loaded_and_a_line_for_each_run(place: P
         assert terminal.end() == 0
         shown = terminal.text
 
-    assert re.search(r"enabled.*shop +8 jobs, 1 schedules", shown)
+    assert re.search(r"enabled.*shop +8 jobs, 1 schedule\b", shown)
     assert re.search(r"broken.*sick +import: ValueError: a fever \(.*plugins/sick/__init__.py:1\)", shown)
     assert re.search(r"next \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ  shop.hourly  every 1 h", shown)
     assert re.search(r"\d\d:\d\d:\d\d  \x1b\[1;31mfailed.*shop.fail.*attempt 1 .*ValueError: no luck", shown)

@@ -40,7 +40,7 @@ def test_the_service_manager_hears_ready_signs_of_life_reload_and_stop(
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         monkeypatch.setenv("WATCHDOG_USEC", "400000")
         with place.kernel() as kernel:
-            assert next_with(ours, "READY=1").splitlines()[1] == "STATUS=1 plugins, 8 jobs"
+            assert next_with(ours, "READY=1").splitlines()[1] == "STATUS=1 plugin, 8 jobs"
             assert next_with(ours, "WATCHDOG=1")
 
             kernel.send(signal.SIGHUP)
