@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+from kernel.flow.membership import NOT_RENEWED
 from kernel.model.errors import StoreError
 from kernel.model.run import iso
 
@@ -33,6 +34,8 @@ async def judge_health(engine: Engine, plugins: list[dict[str, Any]], now: float
         problems.append(f"the store does not answer: {store}")
     elif engine.recorder.is_troubled:
         problems.append(f"the store does not take outcomes; {engine.recorder.unwritten} wait in memory")
+    if not engine.store.may_start:
+        problems.append(NOT_RENEWED)
     problems += [f"plugin {one['plugin']} is broken: {one['reason']}" for one in plugins if one["state"] == "broken"]
     problems += [f"run {run} is stuck" for run in engine.pool.stuck]
     for name, off in ((name, engine.scheduler.off(name)) for name in sorted(engine.scheduler.entries)):
