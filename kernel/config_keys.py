@@ -10,7 +10,7 @@ from kernel.config_values import Secret
 from kernel.model.breaker import MOST_IN_A_ROW, check_threshold
 from kernel.model.duration import seconds
 from kernel.model.errors import ConfigError, shown
-from kernel.model.job import NAME, check_concurrency, check_name
+from kernel.model.job import NAME, check_concurrency, check_name, check_scope
 from kernel.model.payload import MAX_BYTES
 from kernel.model.rate import rate_limit
 from kernel.model.zones import zone_of
@@ -137,6 +137,7 @@ BYTES_SCHEMA = {
     "maximum": _MOST_BYTES,
 }
 CONCURRENCY_SCHEMA = {"type": "integer", "minimum": 1, "maximum": 100_000}
+SCOPE_SCHEMA = {"description": "Over all kernels together, or in each of them.", "enum": ["all", "kernel"]}
 
 PLUGIN_TABLES = ("enabled", "jobs", "schedules")
 """The keys of ``[plugins.NAME]`` that are the kernel's own; all others are the plugin's settings."""
@@ -167,6 +168,7 @@ KERNEL_KEYS = {
 }
 QUEUE_KEYS = {
     "concurrency": KeyRule(lambda value, _: check_concurrency(value), None, CONCURRENCY_SCHEMA),
+    "concurrency_scope": KeyRule(lambda value, _: check_scope(value), "all", SCOPE_SCHEMA),
     "max_waiting": KeyRule(_check_max_waiting, 1_000_000, {"type": "integer", "minimum": 1, "maximum": 1_000_000_000}),
     "rate_limit": KeyRule(lambda value, _: rate_limit(value), None, RATE_SCHEMA),
 }

@@ -13,6 +13,7 @@ from kernel.config_keys import (
     PLUGIN_KEYS,
     QUEUE_KEYS,
     RATE_SCHEMA,
+    SCOPE_SCHEMA,
     KeyRule,
 )
 from kernel.model.job import NAME
@@ -54,6 +55,7 @@ _POLICIES = {
     "priority": {"type": "integer", "minimum": 0, "maximum": 9},
     "concurrency": CONCURRENCY_SCHEMA,
     "concurrency_by": _FIELD,
+    "concurrency_scope": SCOPE_SCHEMA,
     "retry": {"type": ["integer", "object"]},
     "timeout": DURATION_SCHEMA,
     "unique": _UNIQUE,

@@ -18,7 +18,7 @@ from kernel.health import judge_health
 from kernel.model.announcement import announced_job, announced_queue, describe_job
 from kernel.model.counted import counted
 from kernel.model.duration import Duration, seconds
-from kernel.model.errors import ConfigError, RequestError, UnknownNameError, nearest, shown
+from kernel.model.errors import ConfigError, RequestError, ScheduleExistsError, UnknownNameError, nearest, shown
 from kernel.model.job import Policies, check_name
 from kernel.model.payload import MAX_BYTES
 from kernel.model.run import RunState, iso
@@ -107,14 +107,18 @@ class Control:
     # Jobs
 
     async def jobs(self) -> list[dict[str, Any]]:
-        """Every job that is known, by name."""
+        """Every job that is known, by name; those that other living kernels know too."""
         if self._scheduler is None:
             return sorted(
                 (json.loads(row.info) for row in await self._store.announced()), key=lambda info: str(info["job"])
             )
-        jobs = sorted(self._catalog.jobs.values(), key=lambda job: job.name)
         most = self._catalog.max_payload
-        return [describe_job(job, self._catalog.queue(job.policies.queue), most) for job in jobs]
+        here = self._catalog.jobs
+        infos = [describe_job(job, self._catalog.queue(job.policies.queue), most) for job in here.values()]
+        elsewhere = await self._scheduler.known_elsewhere() - here.keys()
+        if elsewhere:
+            infos += [json.loads(row.info) for row in await self._store.announced() if row.job in elsewhere]
+        return sorted(infos, key=lambda info: str(info["job"]))
 
     # Runs
 
@@ -302,6 +306,7 @@ class Control:
                     "blocked": row.blocked if row else 0,
                     "running": row.running if row else 0,
                     "concurrency": limit.concurrency if limit else None,
+                    "concurrency_scope": limit.concurrency_scope if limit else "all",
                     "max_waiting": limit.max_waiting if limit else None,
                     "rate_limit": str(limit.rate_limit) if limit and limit.rate_limit else None,
                     "oldest_due_at": iso(row.oldest_due) if row else None,
@@ -379,16 +384,16 @@ class Control:
         """A schedule that is kept in the store; options as of a decorator, exactly one of cron and every among them."""
         row = new_row(name, job, payload, options, intake=self._intake, now=self._clock.now())
         if any(one.name == name for one in await self._rows()):
-            raise RequestError(f'there is a schedule named "{name}" already: remove it first, or choose another name')
+            raise ScheduleExistsError(name)
         if self._scheduler is not None:
             await self._scheduler.add(row)
-        else:
-            await self._store.put_schedules([row])
+        elif not all(await self._store.put_schedules([row])):
+            raise ScheduleExistsError(name)
         return self._view(row, {job})
 
     async def schedules_remove(self, *, schedule: str) -> None:
         row = await self._row(schedule)
-        if not row.dynamic:
+        if not row.dynamic and await self._may_be_declared(row):
             plugin = row.schedule.plugin
             raise RequestError(
                 f'the schedule "{schedule}" is declared by the plugin {plugin}: pause it, or remove it there'
@@ -397,6 +402,10 @@ class Control:
             await self._scheduler.remove(schedule)
         else:
             await self._store.remove_schedules([schedule])
+
+    async def _may_be_declared(self, row: ScheduleRow) -> bool:
+        """Where kernels share the store none can tell that a plugin is gone for good: its last schedules are removed by hand."""
+        return not self._store.is_shared or any(info["job"] == row.schedule.job for info in await self.jobs())
 
     async def _rows(self) -> list[ScheduleRow]:
         return await self._store.schedules()
@@ -462,15 +471,23 @@ class Control:
         return found
 
     async def kernels(self) -> list[dict[str, Any]]:
+        """The kernels on this store by their start: alive, stopping, or lost, when nobody has taken up yet what one had."""
+        now = self._clock.now()
+        members = await self._store.members()
+        stopping = await self._recorder.stopping()
         return [
             {
                 "kernel": row.id,
-                "pid": row.pid,
+                "state": "lost" if not one.is_alive else "stopping" if row.id in stopping else "alive",
                 "host": row.host,
+                "pid": row.pid,
                 "started_at": iso(row.started),
                 "seen_at": iso(row.seen),
+                "seen_seconds": round(max(now - row.seen, 0.0), 1),
+                "running": one.running,
             }
-            for row in await self._store.kernels()
+            for one in members
+            for row in (one.kernel,)
         ]
 
     async def health(self) -> dict[str, Any]:

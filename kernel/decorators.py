@@ -43,6 +43,7 @@ def job(
     priority: int = ...,
     concurrency: int | None = ...,
     concurrency_by: str | None = ...,
+    concurrency_scope: Literal["all", "kernel"] = ...,
     retry: Retry | int = ...,
     timeout: Duration | None = ...,
     unique: Unique | str | None = ...,
@@ -60,8 +61,8 @@ def job(
 def job(function: Any = None, /, **options: Any) -> Any:
     """Makes the function a job with these policies; ConfigError names function, place and option when one is wrong.
 
-    Options: name, queue, priority, concurrency, concurrency_by, retry, timeout, unique, rate_limit, rate_limit_by,
-    breaker, max_silence, expires, executor, keep, tags.
+    Options: name, queue, priority, concurrency, concurrency_by, concurrency_scope, retry, timeout, unique, rate_limit,
+    rate_limit_by, breaker, max_silence, expires, executor, keep, tags.
     """
     if function is not None:
         return _declare_job(function, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -79,9 +80,8 @@ class Explainer:
                 None,
             )
         if who is None:
-            text = (
-                f"claimed by kernel {run.kernel} {since}, which is not alive: the next kernel to start queues it again"
-            )
+            next_one = "another kernel" if self._store.is_shared and alive else "the next kernel to start"
+            text = f"claimed by kernel {run.kernel} {since}, which is not alive: {next_one} queues it again"
             return "claimed by", text, None
         return "claimed by", f"claimed by kernel {run.kernel} (pid {who.pid}) {since}", None
 
@@ -142,22 +142,26 @@ class Explainer:
         """The runs that have the room of a key, a job or a queue that is full."""
         info = _info_of(run, jobs)
         by, key = info.get("concurrency_by"), run.extra.concurrency_key if run.extra else None
-        limits = [("queue", run.queue, queue.concurrency)]
+        limits = [("queue", run.queue, queue.concurrency, queue.concurrency_scope)]
         if by is None:
-            limits.insert(0, ("job", run.job, info["concurrency"]))
+            limits.insert(0, ("job", run.job, info["concurrency"], info.get("concurrency_scope", "all")))
         elif key is not None and info["concurrency"] is not None:
             query = RunQuery(states=[RunState.RUNNING], job=run.job, limit=_MOST_RUNNING)
             holders = [one for one in await self._store.runs(query) if one.extra and one.extra.concurrency_key == key]
             if len(holders) >= info["concurrency"]:
                 who = f"the job {run.job} runs at most {info['concurrency']:,} at once for {by} {printable(key, 60)}"
                 return "limit", f"{who}: held by {_listed(holders)}", None
-        for kind, name, limit in limits:
+        for kind, name, limit, scope in limits:
             if limit is None:
                 continue
-            query = RunQuery(states=[RunState.RUNNING], limit=limit, **{kind: name})
-            holders = await self._store.runs(query)
-            if len(holders) >= limit:
-                return "limit", f"the {kind} {name} runs at most {limit:,} at once: held by {_listed(holders)}", None
+            kernels = await self._store.kernels() if scope == "kernel" else []
+            most = limit * max(len(kernels), 1)
+            holders = await self._store.runs(RunQuery(states=[RunState.RUNNING], limit=most, **{kind: name}))
+            held = Counter(one.kernel for one in holders)
+            if all(held[one.id] >= limit for one in kernels) if kernels else len(holders) >= limit:
+                where = " in each kernel" if scope == "kernel" else ""
+                text = f"the {kind} {name} runs at most {limit:,} at once{where}: held by {_listed(holders)}"
+                return "limit", text, None
         return None
 
     async def _rated(self, run: Run, jobs: list[Answer], queue: Queue, now: float) -> Reason | None:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+from kernel.flow.membership import LEASE, NOT_RENEWED, RESCUE
 from kernel.flow.notebook import READING, WRITING
 from kernel.model.counted import counted
 from kernel.model.errors import StoreError
@@ -25,6 +26,7 @@ _TROUBLES = {
     "breakers": "the store does not take the state of circuit breakers; it waits in memory, and no open one is tried",
     "claims": "the store does not hand out runs; none begins meanwhile",
     "schedules": "the store does not take the ticks of schedules; they are caught up with later",
+    RESCUE: "the store does not hand over what dead kernels had claimed",
     "changes": "the store does not say what others have changed, as cancelled runs, paused queues and schedules",
 }
 """Part of the flow that is in trouble with the store -> what that means."""
@@ -44,7 +46,9 @@ async def judge_health(engine: Engine, plugins: list[dict[str, Any]], now: float
     if store is not None:
         problems.append(f"the store does not answer: {store}")
     else:
-        problems += [_trouble_in_words(part, engine) for part in engine.recorder.troubled]
+        problems += [_trouble_in_words(part, engine) for part in engine.recorder.troubled if part != LEASE]
+    if not engine.store.may_start:
+        problems.append(NOT_RENEWED)
     problems += [f"plugin {one['plugin']} is broken: {one['reason']}" for one in plugins if one["state"] == "broken"]
     problems += [f"run {run} is stuck" for run in engine.pool.stuck]
     for name, off in ((name, engine.scheduler.off(name)) for name in sorted(engine.scheduler.entries)):

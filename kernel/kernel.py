@@ -189,10 +189,7 @@ class Kernel:
             max_result=config.max_result,
             code_of=self.host.code_of,
         )
-        returned = await self.engine.recorder.rescue(self.id, row.boot)
-        for run in returned:  # somebody wanted them cancelled while no kernel was alive to do it
-            if run.cancel_reason is not None:
-                await self.engine.recorder.cancel([run.id], run.cancel_reason)
+        returned = await self.engine.recorder.rescue(self.id)
         self.control = Control(
             store=self.store,
             catalog=self.catalog,

@@ -8,6 +8,8 @@ import heapq
 import time
 from typing import TYPE_CHECKING
 
+from kernel.contracts.clock import JITTER_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -35,12 +37,17 @@ class FakeClock:
 
     def __init__(self, now: float = START) -> None:
         self._wall = now
+        self._offset = 0.0
         self._elapsed = 1_000.0
         self._timers: list[tuple[float, int, _Timer]] = []
         self._count = 0
 
     def now(self) -> float:
-        return self._wall
+        return self._wall + self._offset
+
+    def correct(self, offset: float) -> None:
+        if abs(offset - self._offset) > JITTER_SECONDS:
+            self._offset = offset
 
     def elapsed(self) -> float:
         return self._elapsed

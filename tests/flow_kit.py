@@ -7,12 +7,14 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from kernel.contracts.store import KernelRow, RunQuery
+from kernel.contracts.store import KernelRow, Member, RunQuery
 from kernel.flow.catalog import Catalog
 from kernel.flow.engine import Engine
 from kernel.flow.event_bus import EventBus
+from kernel.model.errors import StoreError
 from kernel.model.events import Event
 from kernel.model.job import declaration_of, declare, make_job
+from kernel.model.loss import End, after_loss
 from kernel.model.run import FINAL
 from kernel.model.schedule import ScheduleRow, make_schedule
 from kernel.testing import FakeClock, settle, until
@@ -21,10 +23,10 @@ from plugins.memory.store import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-    from kernel.contracts.store import Store
+    from kernel.contracts.store import Claim, Claims, Store
     from kernel.model.job import Job
     from kernel.model.queue import Queue
-    from kernel.model.run import Run
+    from kernel.model.run import Change, Run
     from kernel.model.schedule import Schedule, Tick
 
 FAR = 1e12
@@ -210,6 +212,69 @@ class TroubledStore(MemoryStore):
         if name in self.after:
             await self.after[name].wait()
         return answer
+
+
+class SharedStore(TroubledStore):
+    """As one that several kernels share: the test says what becomes of the lease, and which kernels have died with what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_renewed = True
+        self.losses = 0
+        self.offset = 0.0
+        self.dead: dict[str, KernelRow | None] = {}
+        """Kernel -> its row; None of one that has signed out."""
+        self.rescues = 0
+        self.after_rescue: Callable[[], None] = lambda: None
+
+    @property
+    def is_shared(self) -> bool:
+        return True
+
+    @property
+    def may_start(self) -> bool:
+        return self.is_renewed
+
+    @property
+    def lease_losses(self) -> int:
+        return self.losses
+
+    @property
+    def clock_offset(self) -> float:
+        return self.offset
+
+    async def claim(self, claim: Claim) -> Claims:
+        if not self.is_renewed:
+            raise StoreError("this kernel's lease was not renewed")
+        return await super().claim(claim)
+
+    async def members(self) -> list[Member]:
+        if "members" in self.failing:
+            raise self.failing["members"]
+        dead = [Member(row, False, 0) for row in self.dead.values() if row is not None]
+        return [*dead, *await super().members()]
+
+    async def rescue(
+        self, kernel: str, decide: Callable[[KernelRow | None, Sequence[Run]], Sequence[Change]]
+    ) -> list[Run]:
+        self.rescues += 1
+        if "rescue" in self.failing:
+            raise self.failing["rescue"]
+        held = await self.runs(RunQuery(states=["running"], limit=1_000))
+        taken: list[str] = []
+        for name, row in [*self.dead.items()]:
+            runs = [run for run in held if run.kernel == name != kernel]
+            taken += [run.id for run in runs]
+            taken += [one.id for one in (await self.finish(decide(row, runs))).cancelled]
+            del self.dead[name]
+        self.after_rescue()
+        return await self.runs(RunQuery(ids=taken, limit=len(taken))) if taken else []
+
+    async def take_over(self, kernel: str) -> None:
+        """Another kernel takes this one for dead, and what it has claimed; it signs in again."""
+        held = await self.runs(RunQuery(states=["running"], limit=1_000))
+        await self.finish(after_loss([run for run in held if run.kernel == kernel], End.CRASH, 0.0))
+        self.losses += 1
 
 
 def _through_trouble(name: str) -> Any:

@@ -66,7 +66,7 @@ class Server:
 
     def start(self) -> None:
         """Returns when it takes connections."""
-        command = _as_no_root(
+        command = as_no_root(
             str(self._binaries / "postgres"), "-D", str(self._folder / "data"), "-k", str(self._folder), *self._options
         )
         log = (self._folder / "log").open("ab")
@@ -100,7 +100,7 @@ class Server:
         raise AssertionError(f"PostgreSQL did not start: {(self._folder / 'log').read_text('utf-8')[-2000:]}")
 
     def _call(self, name: str, *arguments: str) -> None:
-        subprocess.run(_as_no_root(str(self._binaries / name), *arguments), check=True, capture_output=True)
+        subprocess.run(as_no_root(str(self._binaries / name), *arguments), check=True, capture_output=True)
 
 
 @cache
@@ -115,7 +115,8 @@ def _as_no_root_prefix() -> tuple[str, ...]:
     raise LookupError("PostgreSQL cannot be run by root, and user namespaces are closed here; run the tests as a user")
 
 
-def _as_no_root(*command: str) -> list[str]:
+def as_no_root(*command: str) -> list[str]:
+    """For programs that refuse to be run by root."""
     return [*_as_no_root_prefix(), *command]
 
 
@@ -187,6 +188,21 @@ async def blocked_backends(url: str, many: int) -> None:
                 await asyncio.sleep(0.01)
     finally:
         await connection.close()
+
+
+def processes_of(server: Server) -> list[int]:
+    """The server's processes: all that descend from its first one."""
+    found, parents = [server.pid], {server.pid}
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is wanted
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", encoding="utf-8") as file:  # noqa: PTH123 - not a file of a disk
+                    parent = int(file.read().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            if parent in parents:
+                found.append(int(name))
+    return found
 
 
 def in_a_thread(act: Callable[[], Coroutine[Any, Any, object]]) -> None:

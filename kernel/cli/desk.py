@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -136,7 +137,7 @@ class Desk:
         return listed
 
     async def sockets(self) -> list[Path]:
-        """Of the kernels that are alive on this store."""
+        """Of the kernels that are alive on this store, as far as they are on this machine."""
         return await self._counter.sockets()
 
     @property
@@ -160,6 +161,8 @@ class _AtStore:
         self._store: Store = await open_store(url)
         await self._store.open(None)
         clock = SystemClock()
+        if self._store.is_shared:
+            clock.correct(self._store.clock_offset)
         self._recorder = Recorder(self._store, EventBus(clock), clock)
         self._store.on_change(self._recorder.wake_all)
         self._control = Control(
@@ -188,7 +191,10 @@ class _AtStore:
         return answer
 
     async def sockets(self) -> list[Path]:
-        return [Path(row.socket) for row in await self._store.kernels()]
+        here = platform.node()
+        return [
+            Path(row.socket) for row in await self._store.kernels() if row.host == here or not self._store.is_shared
+        ]
 
     async def _learn(self, operation: str, arguments: Json) -> None:
         """Takes the job into the catalog: as announced, else from the plugins, which no kernel may have run yet."""

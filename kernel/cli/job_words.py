@@ -33,7 +33,8 @@ def words_of(job: Json) -> dict[str, str]:
 def _queue(job: Json) -> str:
     limits = []
     if job["queue_concurrency"] is not None:
-        limits.append(f"at most {job['queue_concurrency']} of its runs at once")
+        where = _where(job.get("queue_concurrency_scope"))
+        limits.append(f"at most {job['queue_concurrency']} of its runs at once{where}")
     if job.get("queue_rate_limit") is not None:
         limits.append(f"at most {_often(job['queue_rate_limit'])}")
     return ", ".join([job["queue"], *limits])
@@ -43,7 +44,11 @@ def _concurrency(job: Json) -> str | None:
     if job["concurrency"] is None:
         return None
     each = "" if job.get("concurrency_by") is None else f" for each {job['concurrency_by']}"
-    return f"at most {job['concurrency']} at once{each}"
+    return f"at most {job['concurrency']} at once{each}{_where(job.get('concurrency_scope'))}"
+
+
+def _where(scope: str | None) -> str:
+    return " in each kernel" if scope == "kernel" else ""
 
 
 def _rate(job: Json) -> str | None:

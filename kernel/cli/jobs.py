@@ -81,12 +81,13 @@ def _row(job: dict[str, Any]) -> list[Any]:
 def _limits(job: dict[str, Any]) -> str:
     """`5 at once each tenant, 100/60s`."""
     limits = []
+    scope = " a kernel" if job.get("concurrency_scope") == "kernel" else ""
     for limit, by in (
         (job["concurrency"], job.get("concurrency_by")),
         (job.get("rate_limit"), job.get("rate_limit_by")),
     ):
         if limit is not None:
-            at_once = " at once" if isinstance(limit, int) else ""
+            at_once = f" at once{scope}" if isinstance(limit, int) else ""
             limits.append(f"{limit}{at_once}{f' each {by}' if by is not None else ''}")
     return ", ".join(limits)
 

@@ -10,7 +10,8 @@ STATE_STYLES = {
     "running": "cyan", "retrying": "yellow", "completed": "green", "degraded": "yellow", "failed": "bold red",
     "cancelled": "magenta", "expired": "magenta", "stuck": "bold red", "enabled": "green", "broken": "bold red",
     "off": "dim", "paused": "yellow", "healthy": "green", "unhealthy": "bold red",
-    "closed": "green", "open": "bold red", "half_open": "yellow",
+    "closed": "green", "open": "bold red", "half_open": "yellow", "alive": "green", "stopping": "yellow",
+    "lost": "bold red",
 }  # fmt: skip
 """How a state looks on a terminal, wherever one is shown."""
 

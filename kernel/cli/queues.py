@@ -38,9 +38,14 @@ def _row(queue: dict[str, Any]) -> list[Any]:
         state = f"paused until {moment(queue['paused_until'])}" if queue["paused_until"] else "paused"
     return [
         queue["queue"], state, queue["queued"], queue["running"], queue["retrying"], queue["scheduled"],
-        queue["blocked"], queue["concurrency"] or "no limit", queue["rate_limit"] or "no limit",
-        moment(queue["oldest_due_at"]),
+        queue["blocked"], _concurrency(queue), queue["rate_limit"] or "no limit", moment(queue["oldest_due_at"]),
     ]  # fmt: skip
+
+
+def _concurrency(queue: dict[str, Any]) -> str:
+    if queue["concurrency"] is None:
+        return "no limit"
+    return f"{queue['concurrency']}{' a kernel' if queue.get('concurrency_scope') == 'kernel' else ''}"
 
 
 def pause(

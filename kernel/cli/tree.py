@@ -15,6 +15,7 @@ from kernel.cli import (
     explain,
     health,
     jobs,
+    kernels,
     plugins,
     queues,
     run,
@@ -31,10 +32,11 @@ Start a kernel by `mainspring run`; the other commands work beside a running ker
 """
 ORDER = (
     "run", "check", "config", "plugins", "jobs", "schedules", "next", "enqueue", "runs", "queues", "breakers", "explain",
-    "events", "health", "db",
+    "events", "health", "kernels", "db",
 )  # fmt: skip
 _GROUPS = (
-    run, check, plugins, jobs, schedules, upcoming, enqueue, runs, queues, breakers, explain, events, health, database,
+    run, check, plugins, jobs, schedules, upcoming, enqueue, runs, queues, breakers, explain, events, health, kernels,
+    database,
 )  # fmt: skip
 
 

@@ -39,6 +39,9 @@ class Claim(NamedTuple):
     For a rate the claim is the beginning: what a rate counts is taken only among the first ``at_once`` of the claim, and
     when that has left any, ``next_due`` says now.
 
+    ``job_limits``, ``queue_limits``: how many runs of a job, a queue, may run at once over all kernels. The rooms say what
+    this kernel may take of them at the most: where there is no other one, that is all there is to heed.
+
     Suspects (runs with two losses or more) are claimed only when ``suspects`` is more than 0, at most so many.
     """
 
@@ -53,6 +56,8 @@ class Claim(NamedTuple):
     queue_rates: Mapping[str, RateLimit] = _NONE
     key_rates: Mapping[str, RateLimit] = _NONE
     suspects: int = 0
+    job_limits: Mapping[str, int] = _NONE
+    queue_limits: Mapping[str, int] = _NONE
     at_once: int | None = None
 
     def is_rated(self, queue: str, job: str) -> bool:
@@ -61,8 +66,8 @@ class Claim(NamedTuple):
 
 
 class Claims(NamedTuple):
-    """``next_due``: when the earliest run that is not due yet, of whatever job, becomes so, or a rate limit that has held
-    runs back has room again; None when there is none.
+    """``next_due``: when the earliest run that is not due yet, of whatever job, becomes so, or a limit that has held runs
+    back may have room again, as far as time alone makes it; None when there is none.
 
     ``expired``: waiting runs whose ``expires`` has come; this call ended them, with the reason "expired".
     ``cancelled``: what was cancelled because it depended on these.
@@ -132,11 +137,15 @@ class BreakerRow(NamedTuple):
 
 
 class Look(NamedTuple):
-    """One look at one schedule. It counts only if the row's ``looked_until`` still is ``expected``, which becomes ``until``."""
+    """One look at one schedule. It counts only if the row's ``looked_until`` still is ``expected``, which becomes ``until``.
+
+    And if the row still is of this ``version``: what has been put since has another definition, or another grid.
+    """
 
     schedule: str
     expected: float
     until: float
+    version: int = 1
 
 
 class Looked(NamedTuple):
@@ -205,6 +214,17 @@ class KernelRow(NamedTuple):
     socket: str
 
 
+class Member(NamedTuple):
+    """A kernel that has signed in and not out. ``is_alive``: False when it has died and nobody has taken up what it had.
+
+    ``running``: how many runs it has claimed.
+    """
+
+    kernel: KernelRow
+    is_alive: bool
+    running: int
+
+
 class Announced(NamedTuple):
     """A job as a kernel announces it to clients: policies, payload schema and so on, as JSON text."""
 
@@ -227,6 +247,15 @@ class Signals(NamedTuple):
     breakers: int = 0
 
 
+class Joined(Protocol):
+    """A store within a transaction that is the caller's own, as ``join(connection)`` of a store gives it that has such."""
+
+    async def enqueue(self, runs: Sequence[NewRun], room: Mapping[str, int]) -> list[str]:
+        """As of the store. What fails leaves the transaction as it was; others hear of the runs when it is committed."""
+
+    async def runs(self, query: RunQuery) -> list[Run]: ...
+
+
 class Store(Protocol):
     """Instants are epoch seconds, texts are JSON where the model says so, and lists keep their order."""
 
@@ -237,11 +266,33 @@ class Store(Protocol):
     @property
     def is_durable(self) -> bool: ...
 
+    # Kernels that share it. Where one alone has it open, nothing of this ever happens.
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several kernels may have it open at once. Each has a lease then, and loses what it claimed with that."""
+
+    @property
+    def may_start(self) -> bool:
+        """False when this kernel could not renew its lease for two thirds of it: it begins no run that it holds."""
+
+    @property
+    def lease_losses(self) -> int:
+        """How often others have taken this kernel for dead, and what it had claimed. It has signed in again since."""
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds to be added to this machine's wall clock, as that is set now, to have the one by which all kernels go.
+
+        0.0 where the store has no clock. Known when ``open`` returns.
+        """
+
     # Life
 
     async def open(self, kernel: KernelRow | None) -> None:
         """Opens it, bringing the schema up to date. As a ``kernel`` (a client gives None) it takes the store's lock if it has one.
 
+        A store with a clock keeps the row's ``started`` and ``seen`` by that one.
         ConfigError (StoreLockedError) when it cannot be used; StoreError when trying again may help.
         """
 
@@ -254,7 +305,8 @@ class Store(Protocol):
         """Takes what other kernels hold that have died: ``decide`` is called for each of them, in the same transaction.
 
         It is given the dead kernel's row (None when that has ended in order) and its runs by id, and is pure. Its
-        changes are written as by ``finish``, the row goes. The runs, as they are afterwards.
+        changes are written as by ``finish``, the row goes. The runs, as they are afterwards; behind them those that were
+        cancelled because they depended on these.
         """
 
     def on_change(self, callback: Callable[[], None]) -> None:
@@ -362,10 +414,16 @@ class Store(Protocol):
 
     # Schedules
 
-    async def schedules(self) -> list[ScheduleRow]: ...
+    async def schedules(self, names: Sequence[str] | None = None) -> list[ScheduleRow]:
+        """Those that are there, of these names or of all."""
 
-    async def put_schedules(self, rows: Sequence[ScheduleRow]) -> None:
-        """Inserts rows, or replaces them by name; one that is there stays paused, or not, as ``pause_schedule`` has left it."""
+    async def put_schedules(self, rows: Sequence[ScheduleRow], back: bool = False) -> list[bool]:
+        """Writes each row if the version that is there (0 for none) is the one before; False when another was first.
+
+        A name stands in it once. One that is there stays paused, or not, as ``pause_schedule`` has left it, and its
+        ``looked_until`` only grows: a look of another kernel is not undone. With ``back`` it becomes what is given, for the
+        clock was set back.
+        """
 
     async def remove_schedules(self, names: Sequence[str]) -> None:
         """The rows go; ticks and runs stay."""
@@ -392,12 +450,22 @@ class Store(Protocol):
     async def kernels(self) -> list[KernelRow]:
         """Kernels that are alive, as far as the store can tell."""
 
+    async def members(self) -> list[Member]:
+        """These, and those that have died and whose runs nobody has taken up; in the order in which they were started."""
+
     async def beat(self, kernel: str, now: float) -> None: ...
 
     async def announce(self, kernel: str, jobs: Sequence[Announced], now: float) -> None:
-        """Replaces what was announced before."""
+        """Replaces what this kernel announced before, and what kernels did that are not alive any more."""
 
-    async def announced(self) -> list[Announced]: ...
+    async def announced(self) -> list[Announced]:
+        """What the kernels that are alive announce; when none is, what was announced last.
+
+        Of a job that several announce, what was announced last; to announce the same again is nothing new.
+        """
+
+    async def announced_elsewhere(self, kernel: str) -> set[str]:
+        """The jobs that kernels other than this one announce and that are alive; none where one has the store alone."""
 
     # A small table for plugins
 

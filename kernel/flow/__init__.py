@@ -3,6 +3,10 @@
 engine       puts the steps together, starts and stops them
 timers       when the earliest tick is due, says "look" (aiocron)
 scheduler    which ticks are due, and what becomes of each: runs and ledger lines, in one look at the store
+agenda       the schedules as the scheduler knows them, in the order in which they are due
+schedule_entry  one of these
+elsewhere    which jobs other kernels know, so that ticks are left to them
+clock_steps  by how much the wall clock was set
 intake       1 accepts: is the job known, does the payload fit, are the options in bounds
 gatherer     joins the enqueues of many callers into one write
 recorder     2 and 8, writes what happens: to the store first, to the event bus second
@@ -27,5 +31,6 @@ page         what one attempt has told and the store does not have yet
 notebook     gathers the pages, and writes them in batches
 threads      the bounded pool for ``def`` jobs
 watch        notices clock steps and what other processes changed
+membership   what kernels that share a store do about one another: leases, rescue, one clock
 pruner       deletes what is no longer kept
 """

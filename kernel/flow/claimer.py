@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 _LARGEST_WINDOW = 1_000
 _QUICK_SECONDS = 0.05
+_LATE_SECONDS = 20.0
+"""By then a claim that was given up is written, or never will be: what is cut off may arrive, and what is slow may end."""
 _NO_RETRY = Retry()
 
 
@@ -74,13 +76,18 @@ class Claimer:
         """The length of the ready queue below which ``hungry`` should be told."""
         self._window_filled_at = -math.inf
         self._paused: dict[str, float] = {}
-        self._limits.on_rate_room = lambda: self.new_work(-math.inf)
+        self._limits.on_room = lambda: self.new_work(-math.inf)
         self._woken = asyncio.Event()
         self._newcomer = math.inf
         self._must_claim = False
         self._may_be_more = False
         self._is_unsure = False
         """Whether a claim may have been written though the store did not say so."""
+        self._may_be_late = False
+        """Whether one may have been written since then."""
+        self._late: Timer | None = None
+        self.may_claim: Callable[[], bool] = lambda: True
+        """Asked before each claim, and after it: one that was under way may be of a lease that is lost."""
         self._suspects: set[str] = set()
         """Of those claimed here, whose end is not written yet: another one waits until there are none."""
         self._may_take_suspects = False
@@ -101,7 +108,7 @@ class Claimer:
             task, self._task = self._task, None
             self._woken.set()
             await asyncio.wait({task})
-        for timer in (self._timer, self._settling):
+        for timer in (self._timer, self._settling, self._late):
             if timer is not None:
                 timer.cancel()
 
@@ -188,7 +195,7 @@ class Claimer:
         return min(wait * 2, 5.0)
 
     async def _turn(self) -> None:
-        if self._recorder.is_held_up:  # woken when it is no longer
+        if self._recorder.is_held_up or not self.may_claim():  # woken when that is over
             return
         limit, before = self._appetite()
         newcomer, must, self._newcomer, self._must_claim = self._newcomer, self._must_claim, math.inf, False
@@ -199,7 +206,7 @@ class Claimer:
 
     async def _claim(self, limit: int, before: float | None) -> None:
         self._ready.refresh_limits(self._running())
-        at_once = self._free_slots() - self._ready.startable if self._limits.have_rates else UNLIMITED
+        at_once = self._free_slots() - self._ready.startable if self._limits.count_claims else UNLIMITED
         jobs, queues = self._limits.rooms(at_once)
         jobs = self._breakers.rooms(jobs, self._ready.held)
         now = self._clock.now()
@@ -208,22 +215,28 @@ class Claimer:
                 queues[queue] = 0
         self._expected = math.inf
         self._is_unsure, was_unsure = True, self._is_unsure
-        suspects = int(self._may_take_suspects and not self._suspects and not was_unsure)
+        may_be_unseen = was_unsure or self._may_be_late
+        suspects = int(self._may_take_suspects and not self._suspects and not may_be_unseen)
         limits = self._limits
         claim = Claim(
             self._kernel_id, now, limit, jobs, queues, before,
             limits.key_limits, limits.job_rates, limits.queue_rates, limits.key_rates, suspects,
-            at_once if 0 < at_once < limit else None,
+            limits.job_limits, limits.queue_limits, at_once if 0 < at_once < limit else None,
         )  # fmt: skip
         runs, next_due = await self._recorder.claim(claim)
         self._take(runs)
-        if was_unsure:
+        if may_be_unseen:
             self._take(await self._recorder.claimed_unseen(self._kernel_id, self._seen))
             self.wake()  # a suspect may have been left out
+            self._may_be_late = False
+        if was_unsure:
+            self._look_late()
         self._is_unsure = False
         self._recorder.recovered("claims")
         if self._task is None:
             self.release(lambda _run: True, "the kernel stops")
+        elif not self.may_claim():
+            self.release(lambda _run: True, "the kernel's lease is lost, or about to be")
         elif len(self._ready):  # what was held before too: limits may have changed
             if self._paused:  # by somebody while the claim was under way
                 self.release(lambda run: self._paused.get(run.queue, 0.0) > now, "queue paused")
@@ -231,6 +244,17 @@ class Claimer:
             self._wake_workers()
         self._arm(min(math.inf if next_due is None else next_due, self._expected), now)
         self._see_what_is_left(runs, full=len(runs) >= limit, in_order=before is None)
+
+    def _look_late(self) -> None:
+        """Once more in a while for what the store holds for this kernel and nobody here has seen."""
+
+        def look() -> None:
+            self._may_be_late = True
+            self.wake()
+
+        if self._late is not None:
+            self._late.cancel()
+        self._late = self._clock.call_in(_LATE_SECONDS, look)
 
     def _take(self, runs: Sequence[Claimed]) -> None:
         self._ready.push(runs)

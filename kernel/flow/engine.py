@@ -12,6 +12,7 @@ from kernel.flow.claimer import Claimer
 from kernel.flow.executors import Executors
 from kernel.flow.intake import Intake
 from kernel.flow.log_capture import LogCapture
+from kernel.flow.membership import Membership
 from kernel.flow.notebook import Notebook
 from kernel.flow.processes import ProcessPool
 from kernel.flow.pruner import Pruner
@@ -73,13 +74,15 @@ class Engine:
         self.catalog = catalog
         self.bus = bus
         self._clock = clock
+        if store.is_shared:  # before anything has asked for the time: later it would be a step
+            clock.correct(store.clock_offset)
         self.recorder = Recorder(store, bus, clock)
         self.notebook = Notebook(self.recorder, clock)
         self.breakers = Breakers(kernel_id, store=store, catalog=catalog, recorder=self.recorder, bus=bus, clock=clock)
         self.max_result = max_result
         self._log_capture = LogCapture(lambda context: context.services is self)
         self.intake = Intake(catalog, self.recorder, store, clock)
-        self.limits = Limits(catalog)
+        self.limits = Limits(catalog, is_shared=store.is_shared)
         self.ready = ReadyQueue(self.limits)
         self._threads = ThreadPool()
         self.processes = ProcessPool(max_result)
@@ -106,6 +109,7 @@ class Engine:
             running=self.pool.running,
         )
         self.scheduler = Scheduler(
+            kernel_id,
             store=store,
             recorder=self.recorder,
             intake=self.intake,
@@ -125,12 +129,16 @@ class Engine:
             bus=bus,
             clock=clock,
         )
+        self.membership = Membership(
+            kernel_id, store=store, claimer=self.claimer, pool=self.pool, recorder=self.recorder, clock=clock
+        )
         self._pruner = Pruner(store, catalog, clock)
         self._hurried = asyncio.Event()
         self.recorder.on_new_work = self.claimer.new_work
         self.recorder.on_due = self.claimer.expect
         self.breakers.on_change = self.claimer.wake
         self.recorder.on_recovered = self.claimer.wake
+        self.recorder.give_place = self.limits.give_place
         self.recorder.on_suspect_ended = self.claimer.suspect_ended
         self.recorder.on_schedule_run_ended = self.scheduler.run_ended
         self.pool.on_hungry = self.claimer.hungry
@@ -169,6 +177,7 @@ class Engine:
         self._log_capture.install()
         try:
             await self.watch.start()
+            await self.membership.start()
             await self.breakers.refresh()
             await self.claimer.start()
             await self.scheduler.start(schedules, known_plugins)
@@ -188,6 +197,7 @@ class Engine:
         await self._quietly(self.scheduler.stop())
         await self._quietly(self.claimer.stop())
         await self._quietly(self.watch.stop())
+        await self.membership.stop()
         self.claimer.release(lambda _run: True, "the kernel stops")
         is_drained = await self._drained_within(grace_seconds)
         if not is_drained:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kernel.contracts.store import RunQuery
 from kernel.model.errors import RequestError, StoreError, shown
@@ -16,22 +16,32 @@ from kernel.model.request import make_run, payload_text
 from kernel.model.run import IdSource, NewRun, Run, RunExtra, RunState, as_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from kernel.contracts.clock import Clock
-    from kernel.contracts.store import Store
     from kernel.flow.catalog import Catalog
-    from kernel.flow.recorder import Recorder
     from kernel.model.schedule import Schedule
 
 _PREPARED_AT_ONCE = 500
 _READ_AT_ONCE = 1_000
 
 
+class Writes(Protocol):
+    """What the recorder does for the door in; a client in its caller's transaction has its own."""
+
+    async def enqueue(self, runs: Sequence[NewRun], rooms: Mapping[str, int]) -> list[str]: ...
+
+    def tell_cancelled(self, runs: Sequence[Run]) -> None: ...
+
+
+class Reads(Protocol):
+    async def runs(self, query: RunQuery) -> list[Run]: ...
+
+
 class Intake:
     """Accepts runs. When a call returns, the store has them."""
 
-    def __init__(self, catalog: Catalog, recorder: Recorder, store: Store, clock: Clock) -> None:
+    def __init__(self, catalog: Catalog, recorder: Writes, store: Reads, clock: Clock) -> None:
         self._catalog = catalog
         self._recorder = recorder
         self._store = store

@@ -23,11 +23,13 @@ _Entry = tuple[float, str, "Claimed"]
 class Limits:
     """Counts what is claimed and what runs, for queues and jobs that have a limit; without limits it counts nothing.
 
-    Limits by key, and rates, the store counts, over all kernels: ``key_limits`` … ``key_rates`` are as in ``Claim``.
+    Limits by key, and rates, the store counts, over all kernels, and on a store that several kernels share those of jobs
+    and queues too, unless they are said to hold for each kernel: ``key_limits`` … ``queue_limits`` are as in ``Claim``.
     """
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, *, is_shared: bool = False) -> None:
         self._catalog = catalog
+        self._is_shared = is_shared
         self._version = -1
         self._by_job: dict[str, int] = {}
         self._by_queue: dict[str, int] = {}
@@ -39,14 +41,24 @@ class Limits:
         self.job_rates: dict[str, RateLimit] = {}
         self.queue_rates: dict[str, RateLimit] = {}
         self.key_rates: dict[str, RateLimit] = {}
-        self._rated: set[tuple[str, str]] = set()
-        self._have_held_back_rates = False
-        self.on_rate_room: Callable[[], None] = lambda: None
-        """A run of a lane with a rate has begun, which others of it may have waited for."""
+        self.job_limits: dict[str, int] = {}
+        self.queue_limits: dict[str, int] = {}
+        self._counted: set[tuple[str, str]] = set()
+        """The lanes whose runs the store counts as begun once they are claimed."""
+        self._has_held_back = False
+        self.on_room: Callable[[], None] = lambda: None
+        """A run of such a lane has begun, which others of it may have waited for."""
 
     @property
-    def have_rates(self) -> bool:
-        return bool(self._rated)
+    def count_claims(self) -> bool:
+        """Whether there are lanes of which a claim counts as the beginning."""
+        return bool(self._counted)
+
+    def give_place(self, runs: Iterable[Claimed]) -> bool:
+        """Whether the end of one of these may let another run of its job or queue begin, in whatever kernel."""
+        if not (self.job_limits or self.queue_limits):
+            return False
+        return any(run.job in self.job_limits or run.queue in self.queue_limits for run in runs)
 
     def refresh(self, ready: Iterable[Claimed], running: Iterable[Claimed]) -> bool:
         """Takes the limits from the catalog when that has changed, and counts anew; whether it had."""
@@ -58,9 +70,13 @@ class Limits:
         self._read_policies(jobs.values())
         self.queue_rates = {name: queue.rate_limit for name, queue in queues.items() if queue.rate_limit is not None}
         self._by_queue = {name: queue.concurrency for name, queue in queues.items() if queue.concurrency is not None}
-        self._rated = {("job", name) for name in (*self.job_rates, *self.key_rates)}
-        self._rated |= {("queue", name) for name in self.queue_rates}
-        for kind, name in self._rated:  # so that these are counted too
+        self.queue_limits = {
+            name: limit for name, limit in self._by_queue.items()
+            if self._is_shared and queues[name].concurrency_scope == "all"
+        }  # fmt: skip
+        self._counted = {("job", name) for name in (*self.job_rates, *self.key_rates, *self.job_limits)}
+        self._counted |= {("queue", name) for name in (*self.queue_rates, *self.queue_limits)}
+        for kind, name in self._counted:  # so that these are counted here too
             (self._by_job if kind == "job" else self._by_queue).setdefault(name, UNLIMITED)
         self.are_set = bool(self._by_job or self._by_queue)
         self._claimed.clear()
@@ -73,19 +89,22 @@ class Limits:
         return True
 
     def _read_policies(self, jobs: Iterable[Job]) -> None:
-        self._by_job, self.key_limits, self.job_rates, self.key_rates = {}, {}, {}, {}
+        self._by_job, self.key_limits, self.job_limits, self.job_rates, self.key_rates = {}, {}, {}, {}, {}
         for job in jobs:
             policies = job.policies
             if policies.at_once is not None:
                 (self._by_job if policies.concurrency_by is None else self.key_limits)[job.name] = policies.at_once
+                if self._is_shared and policies.concurrency_by is None and policies.scope == "all":
+                    self.job_limits[job.name] = policies.at_once
             if policies.rate_limit is not None:
                 (self.job_rates if policies.rate_limit_by is None else self.key_rates)[job.name] = policies.rate_limit
 
     def rooms(self, at_once: int = UNLIMITED) -> tuple[dict[str, int], dict[str, int]]:
         """Job -> room and queue -> room for the next claim.
 
-        ``at_once``: how many more runs the kernel has slots for. For a rate a claim is the beginning: the claim itself
-        says so where there are slots; where there are none a single run of a lane is taken, which takes the next slot.
+        ``at_once``: how many more runs the kernel has slots for. For a rate a claim is the beginning, and for a limit over
+        all kernels it takes a place from the others. Where there are slots the claim itself says so of rates, and of a lane
+        with such a limit no more are claimed; where there are none a single run of a lane is, which takes the next slot.
         """
         jobs = self._jobs
         if self._by_job:
@@ -95,22 +114,30 @@ class Limits:
         queues = {
             queue: max(0, limit - self._claimed.get(("queue", queue), 0)) for queue, limit in self._by_queue.items()
         }
-        self._have_held_back_rates = bool(self._rated) and at_once <= 0
-        if self._have_held_back_rates:
+        self._has_held_back = bool(self._counted) and at_once <= 0
+        if self._counted:
             jobs = dict(jobs)
-            for lane in self._rated:
+            for lane in self._counted:
                 rooms = jobs if lane[0] == "job" else queues
                 held = self._claimed.get(lane, 0) - self._running.get(lane, 0)
-                rooms[lane[1]] = min(rooms[lane[1]], max(0, 1 - held))
+                if at_once <= 0:
+                    rooms[lane[1]] = min(rooms[lane[1]], max(0, 1 - held))
+                elif lane[1] in (self.job_limits if lane[0] == "job" else self.queue_limits):
+                    rooms[lane[1]] = min(rooms[lane[1]], at_once)
         return jobs, queues
 
     @property
     def have_cut_short(self) -> bool:
-        """Whether a limit has left no room at the last claim: then the store may have more of that job or queue."""
-        if self._have_held_back_rates:
+        """Whether a limit has left no room at the last claim: then the store may have more of that job or queue.
+
+        Of limits over all kernels it is told otherwise: by ``give_place``, and by the other kernels.
+        """
+        if self._has_held_back:
             return True
-        limits = (*((("job", name), limit) for name, limit in self._by_job.items()),
-                  *((("queue", name), limit) for name, limit in self._by_queue.items()))  # fmt: skip
+        limits = (
+            *((("job", name), limit) for name, limit in self._by_job.items() if name not in self.job_limits),
+            *((("queue", name), limit) for name, limit in self._by_queue.items() if name not in self.queue_limits),
+        )
         return any(self._claimed.get(key, 0) >= limit for key, limit in limits)
 
     def concern(self, run: Claimed) -> bool:
@@ -127,8 +154,8 @@ class Limits:
 
     def started(self, run: Claimed) -> None:
         self._count(self._running, run, 1)
-        if self._have_held_back_rates and (("job", run.job) in self._rated or ("queue", run.queue) in self._rated):
-            self.on_rate_room()
+        if self._has_held_back and (("job", run.job) in self._counted or ("queue", run.queue) in self._counted):
+            self.on_room()
 
     def ended(self, run: Claimed) -> None:
         self._count(self._running, run, -1)

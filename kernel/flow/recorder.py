@@ -40,11 +40,11 @@ from kernel.model.events import (
     StoreTroubled,
     TickPassed,
 )
-from kernel.model.loss import End, after_loss, end_of, is_suspect
+from kernel.model.loss import End, Machine, after_loss, end_of, is_suspect
 from kernel.model.run import COMPLETED, QUEUED, Change, Claimed, Failure, NewRun, Run, RunState, claimed_of, iso
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from kernel.contracts.clock import Clock
     from kernel.contracts.store import Claim, Ended, Finishes, KernelRow, Look, Looked, Store, Unfinished
@@ -101,6 +101,8 @@ class Recorder:
         self._troubled_since: float | None = None
         self.on_new_work: Callable[[float], None] = lambda _urgency: None
         self.on_due: Callable[[float], None] = lambda _due: None
+        self.give_place: Callable[[Iterable[Claimed]], bool] = lambda _runs: False
+        """Whether others, which wait for a limit over all kernels, may begin when these have ended."""
         self.on_cancels: Callable[[], None] = lambda: None
         self.on_recovered: Callable[[], None] = lambda: None
         self.on_suspect_ended: Callable[[str], None] = lambda _run: None
@@ -157,24 +159,40 @@ class Recorder:
 
     # Claim
 
-    async def rescue(self, kernel: str, boot: str) -> list[Run]:
+    async def rescue(self, kernel: str) -> list[Run]:
         """Takes up what other kernels had claimed when they came to their end; the runs as they are now.
 
-        ``boot`` is this machine's. To be told by ``tell_lost`` once there are listeners.
+        To be told by ``tell_lost`` once there are listeners.
         """
         now = self._clock.now()
-        stopping = {key for key in await self._store.get("kernel") if key.startswith(_STOPPING)}
+        # Notes first: who dies now, and has left none, is not taken for dead within this call.
+        stopping = await self.stopping()
+        alive = {self._machine_of(row) for row in await self._store.kernels()}
 
         def decide(dead: KernelRow | None, runs: Sequence[Run]) -> Sequence[Change]:
-            has_died = dead is not None and _STOPPING + dead.id not in stopping
-            return after_loss(runs, end_of(dead.boot if dead is not None and has_died else None, boot), now)
+            machine = None if dead is None or dead.id in stopping else self._machine_of(dead)
+            return after_loss(runs, end_of(machine, alive), now)
 
         runs = await self._store.rescue(kernel, decide)
         _log_lost(runs)
         if stopping:
-            alive = {_STOPPING + row.id for row in await self._store.kernels()}
-            await self._store.put("kernel", dict.fromkeys(stopping - alive))
+            await self._forget_notes(stopping)
         return runs
+
+    def _machine_of(self, kernel: KernelRow) -> Machine:
+        """A store that is not shared is one machine's, whatever that was called at the time."""
+        return Machine(kernel.host if self._store.is_shared else "", kernel.boot)
+
+    async def _forget_notes(self, kernels: set[str]) -> None:
+        """Of those that are gone. One that has died since needs its note until somebody takes up what it had."""
+        with contextlib.suppress(StoreError):  # what was taken up is to be told all the same, and they go the next time
+            there = {one.kernel.id for one in await self._store.members()}
+            if gone := kernels - there:
+                await self._store.put("kernel", {_STOPPING + kernel: None for kernel in gone})
+
+    async def stopping(self) -> set[str]:
+        """The kernels that were told to stop, as far as these are still there."""
+        return {key.removeprefix(_STOPPING) for key in await self._store.get("kernel") if key.startswith(_STOPPING)}
 
     async def note_stop(self, kernel: str) -> None:
         """Notes that this kernel was told to stop: should it be killed before it has, its runs are not to blame."""
@@ -188,6 +206,13 @@ class Recorder:
         now = self._clock.now()
         for run in runs:
             reason = run.reason or ""
+            if run.is_final:
+                self._wake(run.id)
+                if run.schedule is not None:
+                    self.on_schedule_run_ended(run.schedule, now)
+            if run.state == RunState.CANCELLED:
+                self._bus.publish(RunCancelled(now, run.id, run.job, run.queue, reason))
+                continue
             if reason == End.ORDER:
                 self._bus.publish(RunReleased(now, run.id, run.job, run.queue, reason))
                 continue
@@ -304,7 +329,7 @@ class Recorder:
                 continue
             self._tell(one, was_current=was_current or again)
             is_room_made = is_room_made or _had_a_key(one.run)
-        if is_room_made:
+        if is_room_made or self.give_place(one.run for one in batch):
             self.on_new_work(-math.inf)
         if done.cancelled:
             await self._tell_dependents(done.cancelled)
@@ -387,10 +412,11 @@ class Recorder:
         """Whether outcomes cannot be written: then nothing new should begin, for its outcome would wait as well."""
         return _OUTCOMES in self._troubled
 
-    async def stick(self, run: Claimed, reason: str) -> None:
-        """Marks the run as stuck: told to end, and has not."""
-        with contextlib.suppress(StoreError):
-            await self._store.stick([run.id])
+    async def stick(self, run: Claimed, reason: str, *, is_ours: bool = True) -> None:
+        """Marks the run as stuck: told to end, and has not. What is not ours any more is not ours to mark."""
+        if is_ours:
+            with contextlib.suppress(StoreError):
+                await self._store.stick([run.id])
         self._bus.publish(RunStuck(self._clock.now(), run.id, run.job, run.queue, run.attempt, reason))
 
     # By hand
@@ -487,6 +513,8 @@ class Recorder:
         if finished.run.losses and is_suspect(finished.run.losses):
             self.on_suspect_ended(change.id)
         if not was_current:
+            if change.attempt < finished.run.attempt:  # given back, and not begun: nobody has missed anything
+                return
             log.warning(
                 "run %s of %s: the outcome %s came too late and was refused; the run has been claimed anew or has ended",
                 change.id, finished.run.job, change.state,
@@ -553,6 +581,8 @@ def _log_lost(runs: Sequence[Run]) -> None:
     for run in others[:_MOST_LINES]:
         if run.state == RunState.FAILED:
             log.error("run %s of %s has failed: %s", run.id, run.job, _error_in_a_line(run.error_text))
+        elif run.state == RunState.CANCELLED:
+            log.warning("run %s of %s is cancelled: %s", run.id, run.job, run.reason)
         else:
             log.warning("run %s of %s: %s at %s", run.id, run.job, run.reason, iso(run.due))
     if len(others) > _MOST_LINES:

@@ -7,23 +7,26 @@ a suspended machine, a downtime and a clock step are nothing but one longer look
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import math
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from kernel.contracts.store import Look, Looked, RunQuery, Unfinished
+from kernel.flow.agenda import Agenda
+from kernel.flow.clock_steps import ClockSteps
+from kernel.flow.elsewhere import Elsewhere
 from kernel.flow.timers import Alarm
-from kernel.model.errors import ConfigError, StoreError, UnknownNameError
+from kernel.model.errors import ConfigError, ScheduleExistsError, StoreError, UnknownNameError
 from kernel.model.events import ScheduleAdded, SchedulePaused, ScheduleRemoved, ScheduleResumed
 from kernel.model.overlap import judge
 from kernel.model.request import Keys
 from kernel.model.run import WAITING, NewRun, RunExtra, RunState, urgency_of
-from kernel.model.schedule import NOT_LATE_SECONDS, Plan, Result, Schedule, ScheduleRow, Tick, Timing, jitter_of, plan
+from kernel.model.schedule import Plan, Result, Schedule, ScheduleRow, Tick, jitter_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
     from kernel.contracts.clock import Clock
     from kernel.contracts.store import Store
@@ -31,70 +34,18 @@ if TYPE_CHECKING:
     from kernel.flow.event_bus import EventBus
     from kernel.flow.intake import Intake
     from kernel.flow.recorder import Recorder
+    from kernel.flow.schedule_entry import Entry
 
 log = logging.getLogger(__name__)
 
 _LONG_LOOK_SECONDS = 3600.0
 _AHEAD_SECONDS = 3 * 3600.0
 _EVERY_AHEAD_SECONDS = 5.0
-_PAUSED_LOOK_SECONDS = 60.0
-_STEP_SECONDS = 0.5
-_AT_ONE_MOMENT_SECONDS = 0.1
 _UNFINISHED = sorted({*WAITING, RunState.RUNNING})
 _LOOKS_AT_ONCE = 250
-
-
-class Entry:
-    """One schedule as it stands in this kernel."""
-
-    __slots__ = ("following", "next_at", "off", "row", "schedule", "serial", "timing")
-
-    def __init__(self, row: ScheduleRow) -> None:
-        self.serial = 0
-        self.off: tuple[Result, str] | None = None
-        """Why ticks since the last look do not run, if so; they go by what held then, whatever has come since."""
-        self.take(row)
-
-    def take(self, row: ScheduleRow) -> None:
-        self.row = row
-        self.schedule = row.schedule
-        self.timing = Timing(self.schedule, row.anchor)
-        self.next_at: float | None = None
-        self.following: float | None = None
-
-    def find_next(self) -> float | None:
-        """The tick after the last look; the one that follows it is computed too, ahead and off the second."""
-        until = self.row.looked_until
-        if self.next_at is not None and self.following is not None and self.next_at <= until < self.following:
-            self.next_at = self.following
-        else:
-            self.next_at = self.timing.next_after(until)
-        self.following = None if self.next_at is None else self.timing.next_after(self.next_at)
-        return self.next_at
-
-    def plan(self, now: float, off: tuple[Result, str] | None) -> Plan:
-        """What becomes of the ticks since the last look; nearly always that is one tick, on time."""
-        until, at = self.row.looked_until, self.next_at
-        is_alone = self.following is None or self.following > now
-        if off is None and at is not None and until < at <= now < at + NOT_LATE_SECONDS and is_alone:
-            return Plan((at,), 0, (), caught_up=False)
-        return plan(self.schedule, self.timing, until, now, off)
-
-    @property
-    def is_paused(self) -> bool:
-        return self.schedule.paused if self.row.paused is None else self.row.paused
-
-    @property
-    def waits_for_finish(self) -> bool:
-        """Whether the next tick is known only when the run of the last one has ended."""
-        return self.schedule.anchor == "finish" and self.row.anchor <= self.row.looked_until
-
-
-class Stepping(NamedTuple):
-    """A step of the wall clock that is being taken into account; tried again after a failure, the very same rows result."""
-
-    offset: float
-    step: float
+_TRIES = 10
+_APART_SECONDS = 1e-6
+"""Between two ticks of ``after``, when two kernels start at one instant."""
 
 
 class Scheduler:
@@ -102,6 +53,7 @@ class Scheduler:
 
     def __init__(
         self,
+        kernel_id: str,
         *,
         store: Store,
         recorder: Recorder,
@@ -118,9 +70,9 @@ class Scheduler:
         self._bus = bus
         self._clock = clock
         self._why_unknown = why_unknown
-        self._entries: dict[str, Entry] = {}
-        self._heap: list[tuple[float, int, str]] = []
-        self._serials = 0
+        self._elsewhere = Elsewhere(kernel_id, store)
+        self._agenda = Agenda(clock, why_off=self._off, is_left=self._is_left)
+        self._entries = self._agenda.entries
         self._started_after: set[str] = set()
         self._looking = asyncio.Lock()
         self._woken = asyncio.Event()
@@ -129,10 +81,7 @@ class Scheduler:
         self._has_stopped = False
         self._reanchoring: set[asyncio.Task[None]] = set()
         self._last_look_at = clock.elapsed()
-        self._offset = self._offset_now()
-        self._compared_at = clock.elapsed()
-        self._step = 0.0
-        self._stepping: Stepping | None = None
+        self._steps = ClockSteps(clock)
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
@@ -142,30 +91,33 @@ class Scheduler:
             yield
 
     async def _read_again(self) -> None:
+        """Others may have changed schedules: what the store says holds.
+
+        Whoever puts or removes one has looked at it up to then. One that was paused, or goes on, is looked at here first.
+        """
         rows = {row.name: row for row in await self._store.schedules()}
-        for entry in [entry for name, entry in self._entries.items() if name not in rows]:
-            self._entries.pop(entry.row.name, None)
-        for row in rows.values():
-            known = self._entries.get(row.name)
-            if known is None or known.row != row:
-                self._put(row)
+        known = ((entry, rows.get(name)) for name, entry in self._entries.items())
+        changed = [(one, row) for one, row in known if row and one.holds(row) and one.row.paused != row.paused]
+        if changed:
+            for entry, row in changed:
+                entry.row = entry.row._replace(looked_until=row.looked_until)
+            await self._settle([entry for entry, _ in changed])
+            rows = {row.name: row for row in await self._store.schedules()}
+        self._agenda.take_all(rows.values())
 
     # Life
 
     async def start(self, declared: Sequence[Schedule], known_plugins: Iterable[str]) -> None:
         """Takes the store's rows, settles what was due while no kernel ran, then takes what the plugins declare."""
         async with self._alone():
-            for row in await self._store.schedules():
-                self._put(row)
+            await self._elsewhere.read()
+            await self._read_again()
             await self._bring_back()
-            await self._settle(list(self._entries.values()))
-            known = set(known_plugins)
-            gone = [
-                entry.row.name
-                for entry in self._entries.values()
-                if not entry.row.dynamic and entry.schedule.plugin not in known
-            ]
-            await self._forget(gone)
+            # Whoever knows a job that is not here may be about to start.
+            may_wait = self._elsewhere.is_possible
+            await self._settle([one for one in self._entries.values() if not may_wait or self._is_here(one)])
+            if not may_wait:
+                await self._forget_plugins_but(set(known_plugins))
         # A plugin that is on and declares nothing any more is here too, so that its schedules stop.
         by_plugin: dict[str, list[Schedule]] = {job.plugin: [] for job in self._catalog.jobs.values()}
         for schedule in declared:
@@ -191,28 +143,53 @@ class Scheduler:
         while self._reanchoring:
             await asyncio.wait(self._reanchoring)
 
+    async def _forget_plugins_but(self, known: set[str]) -> None:
+        """What a plugin declared that is not even found any more. It may be found by others, where there may be such."""
+        await self._forget(
+            [
+                entry.row.name
+                for entry in self._entries.values()
+                if not entry.row.dynamic and entry.schedule.plugin not in known
+            ]
+        )
+
     async def declare(self, plugin: str, schedules: Sequence[Schedule]) -> None:
         """Now holds what ``plugin`` declares: new and changed schedules begin now, those it no longer declares stop."""
         async with self._alone():
-            now = await self._settle([entry for entry in self._entries.values() if entry.schedule.plugin == plugin])
-            await self._declare(plugin, schedules, now)  # not a later one: no tick may fall in between
-            self._arm()
+            is_new = not self._elsewhere.is_possible
+            for _ in range(_TRIES):
+                if not is_new:
+                    await self._read_again()
+                is_new = False
+                now = await self._settle_before(plugin, schedules)
+                if await self._declare(plugin, schedules, now):  # not a later one: no tick may fall in between
+                    self._arm()
+                    return
+        raise StoreError(f"the schedules of the plugin {plugin} are changed by others all the time; try again")
 
-    async def _declare(self, plugin: str, schedules: Sequence[Schedule], now: float) -> None:
+    async def _settle_before(self, plugin: str, schedules: Sequence[Schedule]) -> float:
+        """Looks at what is about to change, by what holds until then; nobody will do so later."""
+        texts = {schedule.name: schedule.as_text() for schedule in schedules}
+        mine = [entry for entry in self._entries.values() if entry.schedule.plugin == plugin or entry.row.name in texts]
+        changing = {entry.row.name for entry in mine if entry.row.definition != texts.get(entry.row.name)}
+        return await self._settle(mine, last=changing)
+
+    async def _declare(self, plugin: str, schedules: Sequence[Schedule], now: float) -> bool:
+        """False when another kernel has put one of them meanwhile."""
         names = {schedule.name for schedule in schedules}
         for schedule in schedules:
-            entry = self._entries.get(schedule.name)
-            if entry is not None and entry.row.dynamic:
+            there = self._agenda.row(schedule.name)
+            if there is not None and there.dynamic:
                 raise ConfigError(
                     f'the schedule "{schedule.name}" of the plugin {plugin} has the name of one that was added while '
                     f"running: remove that one by `mainspring schedules remove {schedule.name}`, or give another name="
                 )
         rows = [self._row_for(schedule, now) for schedule in schedules]
-        changed = [row for row in rows if self._is_news(row)]
-        if changed:
-            await self._store.put_schedules(changed)
+        changed = [row for row in rows if row != self._agenda.row(row.name)]
+        if changed and not all(await self._store.put_schedules(changed)):
+            return False
         for row in changed:
-            self._put(row)
+            self._agenda.put(row)
         await self._forget(
             [
                 entry.row.name
@@ -221,32 +198,30 @@ class Scheduler:
             ]
         )
         await self._start_after([self._entries[name] for name in sorted(names) if name in self._entries], now)
+        return True
 
     def _row_for(self, schedule: Schedule, now: float) -> ScheduleRow:
         text = schedule.as_text()
-        old = self._entries.get(schedule.name)
-        if old is None:
+        old, there = self._entries.get(schedule.name), self._agenda.row(schedule.name)
+        if there is None:
             return ScheduleRow(schedule.name, text, dynamic=False, anchor=schedule.first_tick(now), looked_until=now)
-        if old.row.definition == text:
-            return old.row
-        same_grid = (old.schedule.kind, old.schedule.spec, old.schedule.anchor) == (
+        if there.definition == text:
+            return there
+        same_grid = old is not None and (old.schedule.kind, old.schedule.spec, old.schedule.anchor) == (
             schedule.kind,
             schedule.spec,
             schedule.anchor,
         )
-        anchor = old.row.anchor if same_grid else schedule.first_tick(now)
-        return ScheduleRow(schedule.name, text, False, anchor, max(now, old.row.looked_until), old.row.paused)
-
-    def _is_news(self, row: ScheduleRow) -> bool:
-        old = self._entries.get(row.name)
-        return old is None or old.row != row
+        anchor = there.anchor if same_grid else schedule.first_tick(now)
+        until = max(now, there.looked_until)
+        return ScheduleRow(schedule.name, text, False, anchor, until, there.paused, there.version + 1)
 
     async def _forget(self, names: Sequence[str]) -> None:
         if not names:
             return
         await self._store.remove_schedules(names)
         for name in names:
-            self._entries.pop(name, None)
+            self._agenda.drop(name)
             self._bus.publish(ScheduleRemoved(self._clock.now(), name))
 
     async def _start_after(self, entries: Sequence[Entry], now: float) -> None:
@@ -256,14 +231,20 @@ class Scheduler:
         ]
         if not fresh:
             return
-        plans = {}
-        for entry in fresh:
-            tick = now + entry.schedule.interval
-            off = self._off(entry)
-            lines = () if off is None else (Tick(entry.row.name, tick, tick, 1, *off),)
-            plans[entry.row.name] = Plan((tick,) if off is None else (), 0, lines, caught_up=False)
-        await self._write_looks(fresh, plans, now)
-        self._started_after.update(plans)
+        for _ in range(_TRIES):
+            # Another kernel that started at the same instant has a tick of its own.
+            at = max([now, *(_just_after(one.row.looked_until, now) for one in fresh)])
+            plans = {}
+            for entry in fresh:
+                tick = at + entry.schedule.interval
+                off = self._off(entry)
+                lines = () if off is None else (Tick(entry.row.name, tick, tick, 1, *off),)
+                plans[entry.row.name] = Plan((tick,) if off is None else (), 0, lines, caught_up=False)
+            lost = await self._write_looks(fresh, plans, at)
+            self._started_after |= plans.keys() - {entry.row.name for entry in lost}
+            if not lost:
+                return
+            fresh = lost
 
     # Looking
 
@@ -295,27 +276,30 @@ class Scheduler:
         """Settles every tick that is due by now; of one plugin's schedules only, when it is given."""
         async with self._alone():
             if plugin is None:
-                due = self._pop_due(self._clock.now())
+                due = self._agenda.pop_due(self._clock.now())
             else:
                 due = [entry for entry in self._entries.values() if entry.schedule.plugin == plugin]
             await self._settle(due)
             self._last_look_at = self._clock.elapsed()
             self._arm()
 
-    async def _settle(self, due: list[Entry], now: float | None = None) -> float:
+    async def _settle(
+        self, due: list[Entry], now: float | None = None, *, last: AbstractSet[str] = frozenset()
+    ) -> float:
         """Looks at these, due or not, and puts them where they belong next; until which instant they are settled.
 
-        Under the lock, as all that looks or writes.
+        But for those that are left to others, unless it is the ``last`` look at them. Under the lock, as all that looks or
+        writes.
         """
         now = self._clock.now() if now is None else now
         try:
             waiting = [entry for entry in due if entry.waits_for_finish]
-            await self._look_at(due, now)
+            await self._look_at(due, now, last)
             for entry in waiting:
                 await self._see_whether_finished(entry)
         finally:
             for entry in due:
-                self._push(entry)
+                self._agenda.push(entry)
         return now
 
     @property
@@ -327,8 +311,28 @@ class Scheduler:
     def next_due(self) -> float | None:
         return self._alarm.due
 
-    async def _look_at(self, due: list[Entry], now: float) -> None:
+    async def _look_at(self, due: list[Entry], now: float, last: AbstractSet[str]) -> None:
         due = [entry for entry in due if entry.schedule.kind != "after"]
+        for _ in range(_TRIES):
+            due = await self._without_left(due, last)
+            if not due:
+                return
+            plans = await self._plans_of(due, now)
+            looked = [entry for entry in due if entry.row.name in plans]
+            due = []
+            # What is written first begins while the next is being written.
+            for at in range(0, len(looked), _LOOKS_AT_ONCE):
+                due += await self._write_looks(looked[at : at + _LOOKS_AT_ONCE], plans, now)
+
+    async def _without_left(self, due: list[Entry], last: AbstractSet[str]) -> list[Entry]:
+        """Those that this kernel looks at. Nothing is recorded as of an unknown job that another one knows by now."""
+        if all(self._is_here(entry) for entry in due):
+            return due
+        await self._elsewhere.read()
+        return [entry for entry in due if entry.row.name in last or not self._is_left(entry)]
+
+    async def _plans_of(self, due: list[Entry], now: float) -> dict[str, Plan]:
+        """What becomes of their ticks, of those that have any."""
         looks = [(entry, entry.off or self._off(entry)) for entry in due]
 
         def make_plans() -> dict[str, Plan]:
@@ -336,43 +340,48 @@ class Scheduler:
             return {name: found for name, found in plans.items() if found.runs or found.ticks}
 
         if any(entry.following is not None and entry.following < now - _LONG_LOOK_SECONDS for entry in due):
-            plans = await asyncio.to_thread(make_plans)  # many ticks to count: not on the loop
-        else:
-            plans = make_plans()
-        looked = [entry for entry in due if entry.row.name in plans]
-        # What is written first begins while the next is being written.
-        for at in range(0, len(looked), _LOOKS_AT_ONCE):
-            await self._write_looks(looked[at : at + _LOOKS_AT_ONCE], plans, now)
+            return await asyncio.to_thread(make_plans)  # many ticks to count: not on the loop
+        return make_plans()
 
-    async def _write_looks(self, entries: list[Entry], plans: dict[str, Plan], now: float) -> None:
-        for entry in entries:
-            if entry.schedule.job not in self._catalog.jobs:  # since it was planned
+    async def _write_looks(self, given: list[Entry], plans: dict[str, Plan], now: float) -> list[Entry]:
+        """Those that are to be looked at once more, by what holds now: another kernel, or an operator, was faster."""
+        gone = [one for one in given if plans[one.row.name].runs and not self._is_here(one)]  # since it was planned
+        if self._elsewhere.is_possible:
+            given, lost = [entry for entry in given if entry not in gone], gone
+        else:
+            lost = []
+            for entry in gone:
                 plans[entry.row.name] = self._without_runs(entry, plans[entry.row.name])
-        runs = {entry.row.name: self._runs_of(entry, plans[entry.row.name], now) for entry in entries}
-        schedules = {entry.row.name: entry.schedule for entry in entries}
+        runs = {entry.row.name: self._runs_of(entry, plans[entry.row.name], now) for entry in given}
+        schedules = {entry.row.name: entry.schedule for entry in given}
 
         def decide(look: Look, unfinished: Sequence[Unfinished]) -> Looked:
             name = look.schedule
             verdict = judge(schedules[name], plans[name], runs[name], unfinished)
             return Looked(verdict.runs, verdict.ticks, verdict.cancel, "replaced by the next tick of its schedule")
 
-        looks = [Look(entry.row.name, entry.row.looked_until, now) for entry in entries]
-        results = await self._recorder.look(looks, decide)
-        lost = []
-        for entry, result in zip(entries, results, strict=True):
+        looks = [Look(entry.row.name, entry.row.looked_until, now, entry.row.version) for entry in given]
+        results = await self._recorder.look(looks, decide) if looks else []
+        late = []
+        for entry, result in zip(given, results, strict=True):
             if result is None:
-                lost.append(entry)
+                late.append(entry)
                 continue
             entry.row = entry.row._replace(looked_until=now)
             if entry.schedule.anchor == "finish" and not result.runs:
                 await self._reanchor(entry, now)
-        if lost:  # another kernel, or an operator, was faster: what the store says holds
-            rows = {row.name: row for row in await self._store.schedules()}
-            for entry in lost:
-                if entry.row.name in rows:
-                    entry.take(rows[entry.row.name])
-                else:
-                    self._entries.pop(entry.row.name, None)
+        if late:
+            await self._read_rows([entry.row.name for entry in late])
+        return [entry for entry in (*lost, *late) if self._entries.get(entry.row.name) is entry]
+
+    async def _read_rows(self, names: Sequence[str]) -> None:
+        """These are not as they were known here: what the store says holds."""
+        rows = {row.name: row for row in await self._store.schedules(names)}
+        for name in names:
+            if name in rows:
+                self._agenda.take(rows[name])
+            else:
+                self._agenda.drop(name)
 
     def _without_runs(self, entry: Entry, found: Plan) -> Plan:
         name, why = entry.row.name, self._why_unknown_job(entry.schedule)
@@ -403,6 +412,12 @@ class Scheduler:
             )  # fmt: skip
         return runs
 
+    def _is_here(self, entry: Entry) -> bool:
+        return entry.schedule.job in self._catalog.jobs
+
+    def _is_left(self, entry: Entry) -> bool:
+        return not self._is_here(entry) and entry.schedule.job in self._elsewhere.jobs
+
     def _off(self, entry: Entry) -> tuple[Result, str] | None:
         if entry.schedule.job not in self._catalog.jobs:
             return "disabled", self._why_unknown_job(entry.schedule)
@@ -413,110 +428,59 @@ class Scheduler:
     def _why_unknown_job(self, schedule: Schedule) -> str:
         return self._catalog.why_off(schedule.job) or self._why_unknown(schedule)
 
-    # The order of what is due
-
-    def _put(self, row: ScheduleRow) -> None:
-        entry = self._entries.get(row.name)
-        try:
-            if entry is None:
-                entry = Entry(row)
-            else:
-                entry.take(row)
-            self._push(entry)
-        except (ConfigError, TypeError, ValueError) as error:
-            # Written by hand, by another version, or for a time zone that is no more: the others go on.
-            log.error("the schedule %s is left out, for its definition cannot be used: %s", row.name, error)  # noqa: TRY400 - the message says it all
-            if entry is not None:
-                self._entries.pop(entry.row.name, None)
-        else:
-            self._entries[row.name] = entry
-
-    def _push(self, entry: Entry) -> None:
-        self._serials += 1
-        entry.serial = self._serials
-        entry.off = self._off(entry)
-        look_at = entry.find_next()
-        if look_at is None and entry.waits_for_finish:
-            # Its end is told, but for one that came by another kernel, by hand, or by expiring: asked for now and then.
-            look_at = self._clock.now() + min(max(entry.schedule.interval, 1.0), 60.0)
-        elif look_at is not None and entry.off is not None:
-            # Nothing is to be run: many ticks go into one line, a minute at a time.
-            look_at = max(look_at, self._clock.now() + _PAUSED_LOOK_SECONDS)
-        if look_at is not None:
-            heapq.heappush(self._heap, (look_at, entry.serial, entry.row.name))
-
-    def _pop_due(self, now: float) -> list[Entry]:
-        due = []
-        while self._heap and self._heap[0][0] <= now:
-            _, serial, name = heapq.heappop(self._heap)
-            entry = self._entries.get(name)
-            if entry is not None and entry.serial == serial:
-                due.append(entry)
-        return due
-
     def _arm(self) -> None:
-        if self._has_stopped:
-            return
-        while self._heap:
-            at, serial, name = self._heap[0]
-            entry = self._entries.get(name)
-            if entry is not None and entry.serial == serial:
-                self._alarm.arm(at)
-                return
-            heapq.heappop(self._heap)
-        self._alarm.arm(None)
+        if not self._has_stopped:
+            self._alarm.arm(self._agenda.next_look())
 
     # Time that does not flow
 
     async def heed_clock(self) -> float:
         """Takes a step of the wall clock into account; by how many seconds it was set since this was last asked."""
         async with self._alone():
-            pass
-        step, self._step = self._step, 0.0
-        return step
+            return self._steps.tell()
 
     async def _follow_clock(self) -> None:
         """Before every look, for a look by a clock that was set an hour ahead would leave nothing for that hour.
 
         Elapsed time goes on: ``every`` keeps its rhythm. Cron follows the wall clock, and runs no instant twice.
         """
-        if self._stepping is None:
-            offset = self._offset_now()
-            if abs(offset - self._offset) <= _STEP_SECONDS:
-                self._offset, self._compared_at = offset, self._clock.elapsed()
-                return
+        step = self._steps.find()
+        if not step:
+            return
+        if not self._elsewhere.is_possible:
             # What was due when the clocks still agreed goes by the old one: ticks of what is off are looked at late.
-            before = self._compared_at + self._offset
+            before = self._steps.agreed_until
             await self._settle([one for one in self._entries.values() if (one.next_at or math.inf) <= before], before)
-            self._stepping = Stepping(offset, offset - self._offset)
-        offset, step = self._stepping
+            await self._shift(step)
+        elif step < 0:
+            await self._read_again()
+            await self._bring_back(-step)
+        self._steps.taken()
+        self._woken.set()
+
+    async def _shift(self, step: float) -> None:
+        """``every`` goes on by elapsed time. Where kernels share a clock it goes by that one, for each would shift it."""
         moved = [
             row._replace(anchor=row.anchor + step, looked_until=row.looked_until + step)
             for row in (entry.row for entry in self._entries.values() if entry.schedule.kind == "every")
         ]
-        await self._take_clock_stepped(moved + self._far_ahead(self._clock.now()))
-        self._offset, self._compared_at, self._stepping = offset, self._clock.elapsed(), None
-        self._step += step
-        self._woken.set()
+        await self._move(moved + self._far_ahead(self._clock.now()))
 
-    def _offset_now(self) -> float:
-        """The wall clock against elapsed time, both read at one moment: the process may be stopped in between."""
-        while True:
-            before = self._clock.elapsed()
-            wall = self._clock.now()
-            after = self._clock.elapsed()
-            if after - before < _AT_ONE_MOMENT_SECONDS:
-                return wall - before
+    async def _bring_back(self, back: float = 0.0) -> None:
+        """The clock was set ``back``, nobody knows by how much when 0.0: what lies ahead now goes with it, and goes on.
 
-    async def _bring_back(self) -> None:
-        """The clock was set back while no kernel ran: what was looked at in what is the future now goes on from now."""
-        now = self._clock.now()
-        moved = []
-        for row in (entry.row for entry in self._entries.values() if entry.schedule.kind == "every"):
-            ahead = row.looked_until - now
-            if ahead > _EVERY_AHEAD_SECONDS:
-                moved.append(row._replace(anchor=row.anchor - ahead, looked_until=now))
-        await self._take_clock_stepped(moved + self._far_ahead(now))
+        When another kernel has done it already there is nothing ahead any more.
+        """
+        for _ in range(_TRIES):
+            now = self._clock.now()
+            moved = []
+            for row in (entry.row for entry in self._entries.values() if entry.schedule.kind == "every"):
+                ahead = row.looked_until - now
+                if ahead > _EVERY_AHEAD_SECONDS:
+                    by = max(ahead, back)  # keeps its rhythm, if that is known
+                    moved.append(row._replace(anchor=row.anchor - by, looked_until=row.looked_until - by))
+            if await self._move(moved + self._far_ahead(now)):
+                return
 
     def _far_ahead(self, now: float) -> list[ScheduleRow]:
         return [
@@ -525,12 +489,17 @@ class Scheduler:
             if entry.schedule.kind == "cron" and entry.row.looked_until > now + _AHEAD_SECONDS
         ]
 
-    async def _take_clock_stepped(self, rows: list[ScheduleRow]) -> None:
-        if rows:
-            await self._store.put_schedules(rows)
-        for row in rows:
-            self._put(row)
+    async def _move(self, given: list[ScheduleRow]) -> bool:
+        """Rows whose time has moved. False when some have been put by another meanwhile, who has moved them or has not."""
+        rows = [row._replace(version=row.version + 1) for row in given]
+        written = await self._store.put_schedules(rows, True) if rows else []
+        for row, is_written in zip(rows, written, strict=True):
+            if is_written:
+                self._agenda.put(row)
+        if not all(written):
+            await self._read_rows([row.name for row, is_first in zip(rows, written, strict=True) if not is_first])
         self._arm()
+        return all(written)
 
     def rearm(self) -> None:
         self._alarm.rearm()
@@ -551,16 +520,19 @@ class Scheduler:
                 await self._reanchor(entry, finished)
             except StoreError as error:
                 log.warning("when %s runs next is asked for again: %s", entry.row.name, error)
-            self._push(entry)
+            self._agenda.push(entry)
             self._arm()
 
     async def _reanchor(self, entry: Entry, finished: float) -> None:
         """The next tick comes one interval after ``finished``, and after what has been looked at."""
         row = entry.row
         anchor = min(finished, self._clock.now()) + entry.schedule.interval
-        row = row._replace(anchor=max(anchor, math.nextafter(row.looked_until, math.inf)))
-        await self._store.put_schedules([row])
-        entry.take(row)
+        anchor = max(anchor, math.nextafter(row.looked_until, math.inf))
+        row = row._replace(anchor=anchor, version=row.version + 1)
+        if all(await self._store.put_schedules([row])):
+            entry.take(row)
+        else:  # another kernel has told the end, or has changed the definition: then it is asked for again
+            await self._read_rows([row.name])
 
     async def _see_whether_finished(self, entry: Entry) -> None:
         """Goes on from the end of the last run, if none is unfinished."""
@@ -577,15 +549,16 @@ class Scheduler:
     async def add(self, row: ScheduleRow) -> None:
         """Takes a checked row of a schedule that is kept in the store."""
         async with self._alone():
-            await self._store.put_schedules([row])
-            self._put(row)
+            if not all(await self._store.put_schedules([row])):
+                raise ScheduleExistsError(row.name)
+            self._agenda.put(row)
             self._arm()
         self._bus.publish(ScheduleAdded(self._clock.now(), row.name))
 
     async def remove(self, name: str) -> None:
         """Ticks up to now still count."""
         async with self._alone():
-            await self._settle([self._entry(name)])
+            await self._settle([await self._find(name)], last={name})
             await self._forget([name])
             self._arm()
 
@@ -597,14 +570,20 @@ class Scheduler:
 
     async def _set_paused(self, name: str, *, paused: bool) -> None:
         async with self._alone():
-            entry = self._entry(name)
+            entry = await self._find(name)
             await self._settle([entry])  # ticks up to now go by what holds until now
-            await self._store.pause_schedule(name, paused)
+            if not await self._store.pause_schedule(name, paused):
+                raise UnknownNameError("schedule", name, self._entries)
             entry.row = entry.row._replace(paused=paused)
-            self._push(entry)
+            self._agenda.push(entry)
             self._arm()
         event = SchedulePaused if paused else ScheduleResumed
         self._bus.publish(event(self._clock.now(), name))
+
+    async def _find(self, name: str) -> Entry:
+        if name not in self._entries:
+            await self._read_again()  # another process may have added it just now
+        return self._entry(name)
 
     def _entry(self, name: str) -> Entry:
         entry = self._entries.get(name)
@@ -617,19 +596,40 @@ class Scheduler:
         return self._entries
 
     def off(self, name: str) -> tuple[Result, str] | None:
-        """Why the schedule's ticks do not run now: paused or disabled, and the reason."""
-        return self._off(self._entry(name))
+        """Why the schedule's ticks do not run now: paused or disabled, and the reason. None of what others look at."""
+        entry = self._entry(name)
+        return None if entry.is_left else self._off(entry)
+
+    async def known_elsewhere(self) -> AbstractSet[str]:
+        """The jobs that other living kernels have announced."""
+        await self._elsewhere.read()
+        return self._elsewhere.jobs
+
+    async def heed_elsewhere(self) -> None:
+        """To be called every few seconds: ticks of jobs that are not here are left to kernels that know them, if any do."""
+        if not self._elsewhere.is_possible or all(self._is_here(entry) for entry in self._entries.values()):
+            return
+        async with self._alone():
+            await self._elsewhere.read()
+            for entry in [one for one in self._entries.values() if one.is_left != self._is_left(one)]:
+                self._agenda.push(entry)
+            self._arm()
 
     async def reload(self) -> None:
-        """Another process changed schedules: ticks up to now go by what was known, then the store's rows hold."""
+        """Another process changed schedules."""
         async with self._alone():
-            rows = {row.name: row for row in await self._store.schedules()}
-            await self._settle([entry for name, entry in self._entries.items() if rows.get(name) != entry.row])
             await self._read_again()
             self._arm()
 
     async def refresh(self) -> None:
         """The catalog has changed: what was off may be on, and the other way round."""
         async with self._alone():
-            await self._settle([entry for entry in self._entries.values() if entry.off != self._off(entry)])
+            await self._settle(
+                [entry for entry in self._entries.values() if entry.is_left or entry.off != self._off(entry)]
+            )
             self._arm()
+
+
+def _just_after(looked_until: float, now: float) -> float:
+    """When ``now`` was looked at already, just after that; of a clock that was set back, ``now``."""
+    return looked_until + _APART_SECONDS if now <= looked_until < now + 1 else now

@@ -99,6 +99,7 @@ class Watch:
             self._swept_at = self._clock.elapsed()
             self._claimer.wake()
             await self._breakers.sweep()
+            await self._scheduler.heed_elsewhere()
             await self._store.beat(self._kernel_id, self._clock.now())
 
     async def _follow(self) -> None:

@@ -42,7 +42,7 @@ _NO_RETRY = Retry()
 class Asked(NamedTuple):
     """Why an attempt was told to end."""
 
-    kind: str  # timeout, cancel, shutdown
+    kind: str  # timeout, cancel, shutdown, lost
     reason: str
 
 
@@ -114,6 +114,9 @@ class WorkerPool:
         self._context = contextvars.copy_context()
         self.on_hungry: Callable[[], None] = lambda: None
         self.hungry_below: Callable[[], int] = lambda: 0
+        self.sure_until = math.inf
+        """Until then (elapsed time) what is claimed is known to be this kernel's; what begins later is asked about first."""
+        self.may_begin: Callable[[], bool] = lambda: True
 
     @property
     def free_slots(self) -> int:
@@ -241,6 +244,10 @@ class WorkerPool:
             outcome: Outcome = NotBegun("no kernel knows the job")
             retry = _NO_RETRY
             ended = started
+        elif started > self.sure_until and not self.may_begin():
+            outcome = NotBegun("the kernel's lease is lost, or about to be")
+            retry = _NO_RETRY
+            ended = started
         else:
             retry = job.retry
             context = self._begin(worker, run, job, started)
@@ -333,6 +340,7 @@ class WorkerPool:
             self._clock.call_in(KILLED_SECONDS, lambda: self._see_whether_stuck(worker, serial, is_killed=True))
             return
         run, reason = worker.run, worker.asked.reason
+        is_ours = worker.asked.kind != "lost"
         log.error(
             "run %s of %s is stuck: told to end (%s) and has not within %g s; it keeps its place until it ends",
             run.id, run.job, reason, GRACE_SECONDS,
@@ -344,7 +352,7 @@ class WorkerPool:
         self._workers.discard(worker)
         if not self._busy:
             self._idle.set()
-        task = asyncio.create_task(self._recorder.stick(run, reason), name="mainspring:stick")
+        task = asyncio.create_task(self._recorder.stick(run, reason, is_ours=is_ours), name="mainspring:stick")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self.wake()

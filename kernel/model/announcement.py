@@ -56,11 +56,13 @@ def describe_job(job: Job, queue: Queue, max_payload: int = MAX_BYTES) -> dict[s
         "plugin": job.plugin,
         "queue": policies.queue,
         "queue_concurrency": queue.concurrency,
+        "queue_concurrency_scope": queue.concurrency_scope,
         "queue_max_waiting": queue.max_waiting,
         "queue_rate_limit": _text(queue.rate_limit),
         "priority": policies.priority,
         "concurrency": policies.at_once,
         "concurrency_by": policies.concurrency_by,
+        "concurrency_scope": policies.scope,
         "rate_limit": _text(policies.rate_limit),
         "rate_limit_by": policies.rate_limit_by,
         "unique": None if policies.unique is None else policies.unique.arguments(),
@@ -94,7 +96,8 @@ def _text(value: RateLimit | None) -> str | None:
 def announced_queue(info: dict[str, Any]) -> Queue:
     """The queue in which a job's runs wait, as announced with it."""
     rate = rate_limit(info.get("queue_rate_limit"))
-    return Queue(info["queue"], info["queue_concurrency"], info["queue_max_waiting"], rate)
+    scope = info.get("queue_concurrency_scope", "all")
+    return Queue(info["queue"], info["queue_concurrency"], info["queue_max_waiting"], rate, scope)
 
 
 def announced_job(info: dict[str, Any]) -> Job:
@@ -106,6 +109,7 @@ def announced_job(info: dict[str, Any]) -> Job:
         priority=info["priority"],
         concurrency=info["concurrency"],
         concurrency_by=info.get("concurrency_by"),
+        concurrency_scope=info.get("concurrency_scope", "all"),
         rate_limit=rate_limit(info.get("rate_limit")),
         rate_limit_by=info.get("rate_limit_by"),
         unique=unique(info.get("unique")),

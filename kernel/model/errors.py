@@ -69,6 +69,14 @@ class UnknownNameError(RequestError):
         super().__init__(f"no {kind} named {shown(name)}.{near}{' ' + hint if hint else ''}")
 
 
+class ScheduleExistsError(RequestError):
+    """A schedule of this name is there, whoever has added it."""
+
+    def __init__(self, schedule: str) -> None:
+        self.schedule = schedule
+        super().__init__(f'there is a schedule named "{schedule}" already: remove it first, or choose another name')
+
+
 class PayloadError(RequestError):
     """A payload that is not JSON, too large, or not what the job's parameters ask for."""
 

@@ -6,7 +6,7 @@ import inspect
 import os
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from kernel.model.breaker import Breaker, breaker
 from kernel.model.duration import Duration, seconds
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}", re.ASCII)
 """What a job, queue, plugin or schedule of a plugin may be called; a full job name joins two by a dot."""
+Scope = Literal["all", "kernel"]
+"""Whether a concurrency holds over all kernels on one store, or for each kernel."""
 CORES = max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 """How many runs of a job go on in processes at once, unless its concurrency says otherwise."""
 
@@ -57,6 +59,7 @@ class Policies:
     priority: int = 5
     concurrency: int | None = None
     concurrency_by: str | None = None
+    concurrency_scope: Scope = "all"
     retry: Retry = field(default_factory=Retry)
     timeout_seconds: float | None = 600.0
     unique: Unique | None = None
@@ -76,14 +79,19 @@ class Policies:
         """The concurrency, also that of a job which says none and has one by its executor."""
         return CORES if self.concurrency is None and self.executor == "process" else self.concurrency
 
+    @property
+    def scope(self) -> Scope:
+        """Over what ``at_once`` holds: what comes from an executor is a matter of the machine, and so of each kernel."""
+        return "kernel" if self.concurrency is None else self.concurrency_scope
+
     def __post_init__(self) -> None:
         given = (self.expires_seconds, self.unique, self.concurrency_by, self.rate_limit_by, self.tags or None)
         object.__setattr__(self, "is_plain", all(one is None for one in given))
 
 
 POLICY_NAMES = (
-    "name", "queue", "priority", "concurrency", "concurrency_by", "retry", "timeout", "unique", "rate_limit",
-    "rate_limit_by", "breaker", "max_silence", "expires", "executor", "keep", "tags",
+    "name", "queue", "priority", "concurrency", "concurrency_by", "concurrency_scope", "retry", "timeout", "unique",
+    "rate_limit", "rate_limit_by", "breaker", "max_silence", "expires", "executor", "keep", "tags",
 )  # fmt: skip
 
 
@@ -120,6 +128,13 @@ def check_concurrency(value: object) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 100_000:
         raise ConfigError(f"{shown(value)} is no concurrency: expected a whole number from 1 to 100,000")
     return value
+
+
+def check_scope(value: object) -> Scope:
+    for scope in get_args(Scope):
+        if value == scope:
+            return scope  # type: ignore[no-any-return] # get_args knows no types
+    raise ConfigError(f'{shown(value)}: expected "all" (over all kernels together) or "kernel" (in each of them)')
 
 
 def check_tags(value: object) -> tuple[str, ...]:
@@ -175,6 +190,7 @@ _CHECKS: dict[str, Callable[[Any, Policies], tuple[str, Any]]] = {
     "priority": lambda value, _: ("priority", check_priority(value)),
     "concurrency": lambda value, _: ("concurrency", check_concurrency(value)),
     "concurrency_by": lambda value, _: ("concurrency_by", _check_field(value)),
+    "concurrency_scope": lambda value, _: ("concurrency_scope", check_scope(value)),
     "unique": lambda value, base: ("unique", unique(value, base.unique)),
     "rate_limit": lambda value, _: ("rate_limit", rate_limit(value)),
     "rate_limit_by": lambda value, _: ("rate_limit_by", _check_field(value)),
@@ -285,6 +301,11 @@ def check_fields(found: Policies, parameters: Parameters) -> None:
             raise ConfigError(f"{option}: {error}") from None
     if found.concurrency_by is not None and found.concurrency is None:
         raise ConfigError("concurrency_by: expected concurrency too: how many runs of one value may run at once")
+    if found.concurrency_by is not None and found.concurrency_scope != "all":
+        raise ConfigError(
+            'concurrency_scope: "kernel" does not go with concurrency_by: what is counted for each value is counted over '
+            "all kernels; leave one of the two out"
+        )
     if found.rate_limit_by is not None and found.rate_limit is None:
         raise ConfigError('rate_limit_by: expected rate_limit too: how many of one value may begin, as "100/1m"')
 

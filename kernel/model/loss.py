@@ -8,12 +8,12 @@ after a wait, and a crash while one runs is charged to it and to no other. What 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kernel.model.run import Change, Failure, RunState, urgency_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from kernel.model.run import Run
 
@@ -33,15 +33,41 @@ class End(StrEnum):
     ORDER = "its kernel was stopped"
 
 
-def end_of(boot: str | None, boot_now: str) -> End:
-    """``boot``: the boot id that the kernel signed in with, None when it has signed out."""
-    if boot is None:
+class Machine(NamedTuple):
+    """What a kernel ran on; ``boot`` is new after each start of the machine."""
+
+    host: str
+    boot: str
+
+
+def end_of(dead: Machine | None, alive: Collection[Machine]) -> End:
+    """How the kernel that ran on ``dead`` came to its end, None when it has signed out; ``alive``: of those that live.
+
+    That a machine was restarted, only a kernel on that machine can know. Where none has come up on it, it was a crash.
+    """
+    if dead is None:
         return End.ORDER
-    return End.CRASH if boot == boot_now else End.RESTART
+    if any(one.boot == dead.boot for one in alive):
+        return End.CRASH
+    return End.RESTART if any(one.host == dead.host for one in alive) else End.CRASH
 
 
 def after_loss(runs: Sequence[Run], end: End, now: float) -> list[Change]:
-    """What becomes of the runs that one kernel had claimed at its end; ``now`` in epoch seconds."""
+    """What becomes of the runs that one kernel had claimed at its end; ``now`` in epoch seconds.
+
+    What somebody wants cancelled ends here: it is not tried any more.
+    """
+    changes = _changes(runs, end, now)
+    return [_as_wanted(run, change, now) for run, change in zip(runs, changes, strict=True)]
+
+
+def _as_wanted(run: Run, change: Change, now: float) -> Change:
+    if run.cancel_reason is None:
+        return change
+    return change._replace(state=RunState.CANCELLED, finished=now, error=None, reason=run.cancel_reason)
+
+
+def _changes(runs: Sequence[Run], end: End, now: float) -> list[Change]:
     if end is not End.CRASH:
         return [_again(run, str(end)) for run in runs]
     suspects = {run.id for run in runs if is_suspect(run.losses)}
@@ -70,8 +96,7 @@ def _again(run: Run, reason: str, *, losses: int | None = None) -> Change:
 def _charged(run: Run, now: float) -> Change:
     losses = run.losses + 1
     again = _again(run, lost_in_words(losses), losses=losses)
-    # What somebody wants cancelled will not be tried any more: it needs no wait, and has not failed.
-    if not is_suspect(losses) or run.cancel_reason is not None:
+    if not is_suspect(losses):
         return again
     if losses >= MOST_LOSSES:
         alone = MOST_LOSSES - SUSPECT_LOSSES

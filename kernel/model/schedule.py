@@ -79,7 +79,8 @@ class ScheduleRow(NamedTuple):
     """A schedule as the store keeps it. ``looked_until``: every tick up to this instant has its result.
 
     ``anchor``: the first tick of an ``every``; with ``anchor="finish"`` the end of the last run plus the interval.
-    ``paused``: by an operator, apart from the definition's own ``paused``.
+    ``paused``: by an operator, apart from the definition's own ``paused``. ``version`` grows by one with each change that
+    is put, and not when the schedule is looked at or paused.
     """
 
     name: str
@@ -88,6 +89,7 @@ class ScheduleRow(NamedTuple):
     anchor: float
     looked_until: float
     paused: bool | None = None
+    version: int = 1
 
     @property
     def schedule(self) -> Schedule:

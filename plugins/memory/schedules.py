@@ -20,20 +20,31 @@ class Rows:
         self.by_name: dict[str, ScheduleRow] = {}
         self.changes = 0
 
-    def put(self, rows: Sequence[ScheduleRow]) -> None:
-        for row in {row.name: row for row in rows}.values():
+    def put(self, rows: Sequence[ScheduleRow], *, back: bool) -> list[bool]:
+        """Whether each was written: the version that is there has to be the one before."""
+        answer = []
+        for row in rows:
             old = self.by_name.get(row.name)
-            self.by_name[row.name] = row if old is None else row._replace(paused=old.paused)
-        self.changes += bool(rows)
+            is_next = row.version == (1 if old is None else old.version + 1)
+            answer.append(is_next)
+            if not is_next:
+                continue
+            if old is None:
+                self.by_name[row.name] = row
+            else:
+                until = row.looked_until if back else max(row.looked_until, old.looked_until)
+                self.by_name[row.name] = row._replace(paused=old.paused, looked_until=until)
+        self.changes += any(answer)
+        return answer
 
     def remove(self, names: Sequence[str]) -> None:
         gone = [self.by_name.pop(name, None) for name in names]
         self.changes += any(gone)
 
     def counts(self, look: Look) -> bool:
-        """False for a look that was made already."""
+        """False for a look that was made already, or that goes by what holds no longer."""
         row = self.by_name.get(look.schedule)
-        return row is not None and row.looked_until == look.expected
+        return row is not None and (row.looked_until, row.version) == (look.expected, look.version)
 
     def look(self, look: Look) -> None:
         self.by_name[look.schedule] = self.by_name[look.schedule]._replace(looked_until=look.until)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from kernel.contracts.store import KernelRow, QueueRow, Signals
+from kernel.contracts.store import KernelRow, Member, QueueRow, RunQuery, Signals
+from kernel.model.run import RunState
 
 from .breakers import Breakers
 from .runs import Runs
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
         Look,
         Looked,
         RunLog,
-        RunQuery,
         Unfinished,
     )  # fmt: skip
     from kernel.model.job import Keep
@@ -57,6 +58,22 @@ class MemoryStore:
     @property
     def is_durable(self) -> bool:
         return False
+
+    @property
+    def is_shared(self) -> bool:
+        return False
+
+    @property
+    def may_start(self) -> bool:
+        return True
+
+    @property
+    def lease_losses(self) -> int:
+        return 0
+
+    @property
+    def clock_offset(self) -> float:
+        return 0.0
 
     async def open(self, kernel: KernelRow | None) -> None:
         if kernel is not None:
@@ -154,11 +171,12 @@ class MemoryStore:
 
     # Schedules
 
-    async def schedules(self) -> list[ScheduleRow]:
-        return sorted(self._rows.by_name.values())
+    async def schedules(self, names: Sequence[str] | None = None) -> list[ScheduleRow]:
+        rows = self._rows.by_name
+        return sorted(rows.values()) if names is None else [rows[name] for name in sorted({*names}) if name in rows]
 
-    async def put_schedules(self, rows: Sequence[ScheduleRow]) -> None:
-        self._rows.put(rows)
+    async def put_schedules(self, rows: Sequence[ScheduleRow], back: bool = False) -> list[bool]:
+        return self._rows.put(rows, back=back)
 
     async def remove_schedules(self, names: Sequence[str]) -> None:
         self._rows.remove(names)
@@ -192,6 +210,11 @@ class MemoryStore:
     async def kernels(self) -> list[KernelRow]:
         return list(self._kernels.values())
 
+    async def members(self) -> list[Member]:
+        running = Counter(run.kernel for run in self._runs.read.runs(RunQuery(states=[RunState.RUNNING])))
+        rows = sorted(self._kernels.values(), key=lambda row: (row.started, row.id))
+        return [Member(row, True, running[row.id]) for row in rows]
+
     async def beat(self, kernel: str, now: float) -> None:
         if kernel in self._kernels:
             self._kernels[kernel] = self._kernels[kernel]._replace(seen=now)
@@ -201,6 +224,9 @@ class MemoryStore:
 
     async def announced(self) -> list[Announced]:
         return list(self._announced)
+
+    async def announced_elsewhere(self, kernel: str) -> set[str]:  # noqa: ARG002 - there is no other one
+        return set()
 
     # A small table for plugins
 

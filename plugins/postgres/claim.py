@@ -10,7 +10,8 @@ from kernel.contracts.store import Claims
 
 from .dependencies import Parent
 from .ends import after_ends, lock_schedules
-from .limits import Candidate, Counts, is_limited, longest_wait, open_rates
+from .limits import Candidate, Counts, is_limited, lock, longest_wait, open_rates
+from .places import Places
 from .rows import CODE_OF, claimed_of, run_of
 from .turns import NotQuick
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from .database import Database
 
+_LATE_SECONDS = 9.0
+"""The one statement of a quick claim does nothing when it comes later: less than what is waited for its answer."""
 _ROUNDS = 4
 """So often a claim looks further behind what limits hold back; then it is to be made anew."""
 _CANDIDATES = 1_000
@@ -32,6 +35,17 @@ _FAR = (math.inf, "")
 
 async def claim_quickly(database: Database, wanted: Claim) -> Claims:
     """In one statement: nothing has become due or expired, and no limit but the rooms has a say."""
+    found = await _claim_if_ready(database, database.known.full.shut(wanted))
+    if found is None:
+        raise NotQuick
+    runs, next_due = found
+    _remember(database, runs)
+    database.known.room.left(Counter(run.queue for run in runs))
+    return Claims(runs, next_due, [])
+
+
+async def _claim_if_ready(database: Database, wanted: Claim) -> tuple[list[Claimed], float | None] | None:
+    """What can be claimed without further care, and when the next run is due; None when there is more to be done first."""
     left = wanted
     runs: list[Claimed] = []
     while True:
@@ -39,7 +53,7 @@ async def claim_quickly(database: Database, wanted: Claim) -> Claims:
         next_due, is_ready, has_more = rows[0][_LAST:]
         if not is_ready:
             if not runs:
-                raise NotQuick
+                return None
             break
         got = [claimed_of(row) for row in rows if row[0] is not None]
         runs += got
@@ -47,9 +61,7 @@ async def claim_quickly(database: Database, wanted: Claim) -> Claims:
         # What others hold locked at this moment may be all there is: then the rest is for the next claim.
         if not has_more or not got or left.limit <= 0:
             break
-    _remember(database, runs)
-    database.known.room.left(Counter(run.queue for run in runs))
-    return Claims(_in_order(runs), next_due, [])
+    return _in_order(runs), next_due
 
 
 async def claim(database: Database, wanted: Claim) -> Claims:
@@ -63,18 +75,41 @@ async def claim(database: Database, wanted: Claim) -> Claims:
         await database.change("claim_due", now)
     if opens is not None and (opens <= now or last_opens > now + longest_wait(wanted)):
         await open_rates(database, wanted, now)
-    if is_limited(wanted) or wanted.suspects > 0:
-        runs, opens = await _claim_with_care(database, wanted, now)
+    if wanted.job_limits or wanted.queue_limits:
+        runs, next_due = await _claim_places(database, wanted, now)
     else:
-        runs, opens = await _claim_all(database, wanted), None
-    _, _, next_due, next_open, _ = await database.row("claim_moment", wanted.now, list(wanted.jobs))
-    next_due = min((at for at in (next_due, next_open, opens) if at is not None), default=None)
+        runs, next_due = await _claim_carefully(database, wanted, now)
     if expired:
         database.has_news = True
     queues = Counter(run.queue for run in runs) + Counter(run.queue for run in expired)
     database.after_commit.append(lambda: database.known.room.left(queues))
     database.after_commit.append(lambda: _remember(database, runs))
     return Claims(runs, next_due, expired, cancelled)
+
+
+async def _claim_places(database: Database, wanted: Claim, now: float) -> tuple[list[Claimed], float | None]:
+    """Where there are limits over all kernels: what these leave room for. Only runs under one of them cost more."""
+    found = await _claim_if_ready(database, database.known.full.shut(wanted))
+    if found is not None:
+        return found
+    if is_limited(wanted):
+        await lock(database)  # before the others, as whoever takes both
+    places = await Places.begin(database, wanted, now)
+    narrowed = places.narrowed()
+    found = await _claim_if_ready(database, narrowed)
+    runs, next_due = found if found is not None else await _claim_carefully(database, narrowed, now)
+    await places.write(database, runs)
+    return runs, min((at for at in (next_due, places.opens) if at is not None), default=None)
+
+
+async def _claim_carefully(database: Database, wanted: Claim, now: float) -> tuple[list[Claimed], float | None]:
+    opens = None
+    if is_limited(wanted) or wanted.suspects > 0:
+        runs, opens = await _claim_with_care(database, wanted, now)
+    else:
+        runs = await _claim_all(database, wanted)
+    _, _, next_due, next_open, _ = await database.row("claim_moment", wanted.now, list(wanted.jobs))
+    return runs, min((at for at in (next_due, next_open, opens) if at is not None), default=None)
 
 
 def _in_order(runs: list[Claimed]) -> list[Claimed]:
@@ -89,12 +124,13 @@ def _remember(database: Database, runs: Sequence[Claimed]) -> None:
 
 def _asked(wanted: Claim, *, anyhow: bool = False) -> list[Any]:
     """As ``claim.sql`` takes it."""
-    limited_jobs = [*wanted.key_limits, *wanted.key_rates, *wanted.job_rates]
+    limited_jobs = [*wanted.key_limits, *wanted.key_rates, *wanted.job_rates, *wanted.job_limits]
+    limited_queues = [*wanted.queue_rates, *wanted.queue_limits]
     before = math.inf if wanted.before is None else wanted.before
     return [
         wanted.kernel, wanted.now, wanted.limit, list(wanted.jobs), list(wanted.jobs.values()), list(wanted.queues),
-        list(wanted.queues.values()), before, limited_jobs, list(wanted.queue_rates), wanted.suspects, anyhow,
-        longest_wait(wanted),
+        list(wanted.queues.values()), before, limited_jobs, limited_queues, wanted.suspects, anyhow, longest_wait(wanted),
+        _LATE_SECONDS,
     ]  # fmt: skip
 
 

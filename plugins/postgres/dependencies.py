@@ -40,8 +40,11 @@ class Cancelled(NamedTuple):
     has_children: bool
 
 
-async def tie(database: Database, entrance: Entrance) -> None:
-    """Those that entered, or were replaced, on terms to depend on others: RequestError when there is no such parent."""
+async def tie(database: Database, entrance: Entrance, *, locked: bool = True) -> None:
+    """Those that entered, or were replaced, on terms to depend on others: RequestError when there is no such parent.
+
+    Parents that are not locked may end before this transaction does: that is seen to as it commits.
+    """
     if entrance.replaced:
         await database.change("edges_forget", sorted(entrance.replaced))
     # In the order in which they came: what comes later cannot be depended on.
@@ -50,7 +53,7 @@ async def tie(database: Database, entrance: Entrance) -> None:
         return
     wanted = sorted({parent for _, _, run in tied for parent in _parents_of(run)})
     known = [parent for parent in wanted if known_id(parent) is not None]
-    states: dict[str, int] = dict(await database.rows("parents", known))
+    states: dict[str, int] = dict(await database.rows("parents" if locked else "parents_there", known))
     edges: list[tuple[str, str, bool, str]] = []
     settled: list[tuple[str, int, str | None, float | None]] = []
     for place, child, run in tied:
@@ -62,7 +65,7 @@ async def tie(database: Database, entrance: Entrance) -> None:
             settled.append((child, *state))
             if child in states:
                 states[child] = state[0]
-    await database.change("edge_put", *zip(*edges, strict=True))
+    await database.change("edge_put" if locked else "edge_put_late", *zip(*edges, strict=True))
     await _check_circles(database, [child for _, child, run in tied if run.id != child])
     if settled:
         await database.change("enqueue_settle", *zip(*settled, strict=True))

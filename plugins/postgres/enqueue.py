@@ -13,7 +13,7 @@ from .dependencies import tie
 from .errors import RepeatError
 from .rows import plain_columns, whole_columns
 from .turns import NotQuick
-from .unique import Entrance, enter
+from .unique import Entrance, check_periods, enter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,14 +66,19 @@ async def enqueue(database: Database, runs: Sequence[NewRun], room: Mapping[str,
         for queue in sorted({run.queue for run in runs} & room.keys())
     }
     answers, added = await insert(database, runs)
+    check_room(added, before, room)
+    database.known.room.add(added)
+    return answers
+
+
+def check_room(added: Counter[str], before: Mapping[str, int], room: Mapping[str, int]) -> None:
+    """``before``: how many waited in each queue; StoreFullError when more were added than there was room for."""
     for queue, waiting in before.items():
         if added[queue] > max(room[queue] - waiting, 0):
             raise StoreFullError(
                 f'queue "{queue}" is full: {waiting:,} runs wait and {room[queue]:,} may; '
                 f"let it drain, or raise queues.{queue}.max_waiting"
             )
-    database.known.room.add(added)
-    return answers
 
 
 async def insert(database: Database, runs: Sequence[NewRun]) -> tuple[list[str], Counter[str]]:
@@ -84,6 +89,26 @@ async def insert(database: Database, runs: Sequence[NewRun]) -> tuple[list[str],
     added = await _insert(database, entrance.entering, expected=True)
     await _write_rest(database, entrance)
     await tie(database, entrance)
+    added.update(entrance.moved)
+    return entrance.answers, added
+
+
+async def insert_beside(database: Database, runs: Sequence[NewRun]) -> tuple[list[str], Counter[str]]:
+    """The same in a transaction that may stay open for long: what others need is not locked for that time.
+
+    Of two that enter with one key at one moment, the index of unfinished runs lets the first one in.
+    """
+    if not any(map(_needs_care, runs)):
+        return [run.id for run in runs], await _insert(database, runs)
+    entrance = await enter(database, runs, locked=False)
+    if entrance.replaced:
+        waiting = await database.rows("waiting_lock", sorted(entrance.replaced))
+        if len(waiting) < len(entrance.replaced):
+            raise RepeatError
+    added = await _insert(database, entrance.entering, expected=True)
+    await check_periods(database, entrance)
+    await _write_rest(database, entrance)
+    await tie(database, entrance, locked=False)
     added.update(entrance.moved)
     return entrance.answers, added
 

@@ -36,8 +36,10 @@ async def finish(database: Database, changes: Sequence[Change]) -> Finishes:
     parents: list[Parent] = []
     keys: Counter[tuple[str, str]] = Counter()
     waiting: Counter[str] = Counter()
+    lanes: set[tuple[str, str]] = set()
     for number, parent, job, queue, key in rows:
         written[number] = True
+        lanes.add((job, queue))
         state = changes[number].state
         if state not in FINAL:
             waiting[queue] += 1
@@ -47,6 +49,7 @@ async def finish(database: Database, changes: Sequence[Change]) -> Finishes:
             keys[job, key] += 1
     if rows:
         database.has_news = True
+        database.after_commit.append(lambda: database.known.full.forget(lanes))
     if waiting:
         database.after_commit.append(lambda: database.known.room.add(waiting))
     cancelled = [changes[number].id for number in order if written[number] and changes[number].state == "cancelled"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .places import Full
 from .room import Room
 
 if TYPE_CHECKING:
@@ -11,8 +12,12 @@ if TYPE_CHECKING:
 
 
 class Known:
-    """``claimed``: by id, what was claimed here and has not been finished; it saves writing what is so already."""
+    """``claimed``: by id, what was claimed here and has not been finished; it saves writing what is so already.
+
+    ``full``: limits over all kernels that were used up a moment ago; it saves counting them for each claim.
+    """
 
     def __init__(self) -> None:
         self.room = Room()
+        self.full = Full()
         self.claimed: dict[str, Claimed] = {}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kernel.model.errors import StoreError
 
+from .clock import elapsed
 from .connecting import begin_text, connect
 from .connections import close_quietly
 from .errors import words_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from kernel.contracts.store import KernelRow
 
     from .address import Address
+    from .clock import ServerClock
     from .statements import Statements
     from .trouble import Trouble
 
@@ -33,12 +35,6 @@ START_SECONDS = 20.0
 """Two thirds of the lease: when it was not renewed for so long, no run is started any more."""
 _PATIENCE_SECONDS = 4.0
 _STOP_SECONDS = 8.0
-_ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-def elapsed() -> float:
-    """Seconds that only grow, those of a suspended machine included."""
-    return time.clock_gettime(_ELAPSED)
 
 
 class Lease:
@@ -50,6 +46,7 @@ class Lease:
         address: Address,
         statements: Statements,
         trouble: Trouble,
+        clock: ServerClock,
         *,
         lease_seconds: float,
         renew_seconds: float,
@@ -58,16 +55,16 @@ class Lease:
         self._address = address
         self._statements = statements
         self._trouble = trouble
+        self._clock = clock
         self._lease_seconds = lease_seconds
         self._renew_seconds = renew_seconds
         self._renewed_at = elapsed()
+        self._steady_since = -math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="mainspring:postgres-lease", daemon=True)
         self._connection: asyncpg.Connection[Any] | None = None
-        self.offset_seconds = 0.0
-        """What is to be added to this machine's clock to have the database's."""
         self.losses = 0
         """How often others took this kernel for dead, and its runs."""
 
@@ -83,6 +80,16 @@ class Lease:
     @property
     def may_start(self) -> bool:
         return self.seconds_since_renewal < self._lease_seconds * (START_SECONDS / LEASE_SECONDS)
+
+    @property
+    def is_steady(self) -> bool:
+        """False shortly after an outage: the server may not have been there for others either, and they come back now."""
+        return elapsed() - self._steady_since >= self._longest_gap
+
+    @property
+    def _longest_gap(self) -> float:
+        """Between two renewals; a longer one was an outage. In as many seconds again all who live have renewed theirs."""
+        return 2 * self._renew_seconds
 
     def check(self) -> None:
         """StoreError when no run may be started: others are about to take this kernel for dead."""
@@ -132,13 +139,14 @@ class Lease:
         connection = self._connection
         if connection is None or connection.is_closed():
             connection = self._connection = await connect(self._address, "lease")
-        begun, wall = elapsed(), time.time()
+        begun = elapsed()
         async with asyncio.timeout(_PATIENCE_SECONDS):
             now, is_there = await self._in_transaction(connection)
-        took = elapsed() - begun
-        self.offset_seconds = now - (wall + took / 2)
+        self._clock.was_read(now, begun, elapsed())
         if not is_there:
-            await self._sign_in_again(connection)
+            await self._sign_in_again(connection, now)
+        if begun - self._renewed_at > self._longest_gap:
+            self._steady_since = begun
         self._renewed_at = begun
         self._trouble.over()
 
@@ -150,11 +158,15 @@ class Lease:
             await connection.execute("COMMIT")
         return row[0], row[1]
 
-    async def _sign_in_again(self, connection: asyncpg.Connection[Any]) -> None:
-        """Others took this kernel for dead. It lives: so what its runs were charged with was not theirs."""
+    async def _sign_in_again(self, connection: asyncpg.Connection[Any], now: float) -> None:
+        """Others took this kernel for dead. It lives: so what its runs were charged with was not theirs.
+
+        It keeps its id: tokens, which grow with each claim, tell what it claims from now on from what it had before.
+        """
         async with asyncio.timeout(_PATIENCE_SECONDS):
             await connection.execute(begin_text(self._address))
-            await connection.execute(self._statements["kernel_put"], *self._kernel, self._lease_seconds)
+            row = self._kernel._replace(seen=now)
+            await connection.execute(self._statements["kernel_put"], *row, self._lease_seconds)
             await connection.execute(self._statements["charges_back"], self._kernel.id)
             await connection.execute("COMMIT")
         self.losses += 1

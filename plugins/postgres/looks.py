@@ -32,8 +32,12 @@ async def look(
     await lock_schedules(database, (one.schedule for one in looks))
     for together in _rounds(looks):
         names = sorted({looks[number].schedule for number in together})
-        until = dict(await database.rows("schedule_rows", names))
-        holding = [number for number in together if until.get(looks[number].schedule) == looks[number].expected]
+        rows = {row[0]: (row[1], row[2]) for row in await database.rows("schedule_rows", names)}
+        holding = [
+            number
+            for number in together
+            if rows.get(looks[number].schedule) == (looks[number].expected, looks[number].version)
+        ]
         if not holding:
             continue
         unfinished: defaultdict[str, list[Unfinished]] = defaultdict(list)

@@ -40,8 +40,7 @@ async def rescue(
                 if change.id in held and (change.losses or 0) > held[change.id].losses
             ]
             await database.change("kernel_remove", holder)
-    if changes:
-        await finish(database, changes)
+    cancelled = [one.id for one in (await finish(database, changes)).cancelled] if changes else []
     if charges:
         await database.change("charge_put", *zip(*charges, strict=True))
-    return [run_of(row) for row in await database.rows("runs_of", rescued)] if rescued else []
+    return [run_of(row) for ids in (rescued, cancelled) if ids for row in await database.rows("runs_of", ids)]

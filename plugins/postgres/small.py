@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kernel.contracts.store import Announced, BreakerRow, KernelRow, Signals
+from kernel.contracts.store import Announced, BreakerRow, KernelRow, Member, Signals
 from kernel.model.schedule import ScheduleRow
 
+from .ends import lock_schedules
 from .rows import clean
 
 if TYPE_CHECKING:
@@ -35,17 +36,22 @@ async def put_breaker(database: Database, row: BreakerRow) -> bool:
     return is_first
 
 
-async def schedules(database: Database) -> list[ScheduleRow]:
-    return [ScheduleRow(*row) for row in await database.rows("schedules")]
+async def schedules(database: Database, names: Sequence[str] | None) -> list[ScheduleRow]:
+    rows = await (database.rows("schedules") if names is None else database.rows("schedules_of", list(names)))
+    return [ScheduleRow(*row) for row in rows]
 
 
-async def put_schedules(database: Database, rows: Sequence[ScheduleRow]) -> None:
-    if rows:
-        last = sorted({row.name: row for row in rows}.values())
-        names, definitions, *columns = zip(*last, strict=True)
-        await database.change("schedule_put", names, *columns)
-        await database.change("schedule_define", names, definitions)
+async def put_schedules(database: Database, rows: Sequence[ScheduleRow], *, back: bool) -> list[bool]:
+    names, definitions, dynamic, anchors, untils, paused, versions = zip(*sorted(rows), strict=True)
+    await lock_schedules(database, names)
+    found = await database.rows("schedule_new", names, dynamic, anchors, untils, paused, versions)
+    found += await database.rows("schedule_put", names, dynamic, anchors, untils, versions, back)
+    written = {row[0] for row in found}
+    if written:
+        texts = dict(zip(names, definitions, strict=True))
+        await database.change("schedule_define", sorted(written), [texts[name] for name in sorted(written)])
         await database.signal("schedules")
+    return [row.name in written for row in rows]
 
 
 async def remove_schedules(database: Database, names: Sequence[str]) -> None:
@@ -66,22 +72,28 @@ async def kernels(database: Database) -> list[KernelRow]:
     return [KernelRow(*row) for row in await database.rows("kernels")]
 
 
+async def members(database: Database) -> list[Member]:
+    return [Member(KernelRow(*row), is_alive, running) for *row, is_alive, running in await database.rows("members")]
+
+
 async def beat(database: Database, kernel: str, now: float) -> None:
     await database.change("kernel_beat", kernel, now)
 
 
-async def announce(database: Database, kernel: str, jobs: Sequence[Announced], now: float) -> None:
-    """Of several kernels what the one that was started last announces holds."""
-    if await database.value("announced_by_newer", kernel):
-        return
-    await database.change("announced_clear")
-    if jobs:
-        last = sorted({one.job: one for one in jobs}.values())
-        await database.change("announce", *zip(*last, strict=True), kernel, now)
+async def announce(database: Database, kernel: str, jobs: Sequence[Announced]) -> None:
+    """By the database's clock: kernels' own may differ by more than lies between two starts."""
+    last = sorted({one.job: one for one in jobs}.values())
+    await database.change("announced_clear", kernel, [one.job for one in last])
+    if last:
+        await database.change("announce", kernel, *zip(*last, strict=True))
 
 
 async def announced(database: Database) -> list[Announced]:
     return [Announced(*row) for row in await database.rows("announced")]
+
+
+async def announced_elsewhere(database: Database, kernel: str) -> set[str]:
+    return {row[0] for row in await database.rows("announced_elsewhere", kernel)}
 
 
 async def get(database: Database, plugin: str, keys: Sequence[str] | None) -> dict[str, str]:

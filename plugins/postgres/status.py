@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kernel.contracts.store import RunQuery
 
 from . import lists
+from .clock import ServerClock
 from .connecting import connect
 from .connections import close_quietly
 from .database import Database
@@ -57,6 +58,6 @@ async def status_of(address: Address, statements: Statements) -> StoreStatus:
 
 async def upgraded(address: Address, statements: Statements) -> tuple[int, int]:
     """(version before, 0 for none, and version now)."""
-    connection, before, now = await open_at(address, statements, None, 0.0)
+    connection, before, now = await open_at(address, statements, ServerClock())
     await close_quietly(connection)
     return before or 0, now

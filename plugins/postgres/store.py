@@ -6,14 +6,16 @@ Called by kernels and by clients; the steps are in the modules beside this one, 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernel.contracts.store import Finishes
-from kernel.model.errors import StoreError
+from kernel.model.errors import RequestError, StoreError
 
 from . import control, lists, looks, small
 from .address import address_of
 from .claim import claim, claim_quickly
+from .clock import ServerClock
 from .connecting import begin_text
 from .connections import Connections
 from .database import Database
@@ -21,6 +23,7 @@ from .enqueue import enqueue, enqueue_quickly
 from .errors import as_store_error, is_gone
 from .finish import finish
 from .ids import known_ids
+from .joining import Joined, check_connection, place_of
 from .known import Known
 from .lease import LEASE_SECONDS, RENEW_SECONDS, Lease
 from .limits import reconcile
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
         KernelRow,
         Look,
         Looked,
+        Member,
         QueueRow,
         RunLog,
         RunQuery,
@@ -71,12 +75,20 @@ _RECONCILE_SECONDS = 60.0
 class PostgresStore:
     """Durable, and shared: any number of kernels, each with a lease, and of clients."""
 
-    def __init__(self, url: str, *, lease_seconds: float = LEASE_SECONDS, renew_seconds: float = RENEW_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        renew_seconds: float = RENEW_SECONDS,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._lease_seconds = lease_seconds
         self._renew_seconds = renew_seconds
         self._address = address_of(url)
         self._statements = Statements(self._address.schema)
         self._trouble = Trouble(self._address.url)
+        self._clock = ServerClock(wall)
         self._connections: Connections | None = None
         self._turns: Turns | None = None
         self._known = Known()
@@ -85,8 +97,11 @@ class PostgresStore:
         self._lease: Lease | None = None
         self._kernel: KernelRow | None = None
         self._callbacks: list[Callable[[], None]] = []
+        self._place: tuple[Any, ...] | None = None
         self._limits_seen: object = None
         self._reconciled_at = 0.0
+        self._announcement: list[Announced] | None = None
+        self._announced_at_losses = 0
 
     @property
     def url(self) -> str:
@@ -96,12 +111,28 @@ class PostgresStore:
     def is_durable(self) -> bool:
         return True
 
+    @property
+    def is_shared(self) -> bool:
+        return True
+
+    @property
+    def may_start(self) -> bool:
+        return self._lease is None or self._lease.may_start
+
+    @property
+    def lease_losses(self) -> int:
+        return 0 if self._lease is None else self._lease.losses
+
+    @property
+    def clock_offset(self) -> float:
+        return self._clock.offset
+
     # Life
 
     async def open(self, kernel: KernelRow | None) -> None:
         if self._turns is not None:
             raise StoreError(f"{self.url}: the store is open already")
-        connection, *_ = await open_at(self._address, self._statements, kernel, self._lease_seconds)
+        connection, *_ = await open_at(self._address, self._statements, self._clock, kernel, self._lease_seconds)
         connections = Connections(self._address, self._trouble)
         connections.adopt(connection)
         self._kernel = kernel
@@ -119,10 +150,11 @@ class PostgresStore:
         )
         if kernel is not None:
             self._lease = Lease(
-                kernel,
+                self._clock.of(kernel),
                 self._address,
                 self._statements,
                 self._trouble,
+                self._clock,
                 lease_seconds=self._lease_seconds,
                 renew_seconds=self._renew_seconds,
             )
@@ -152,6 +184,8 @@ class PostgresStore:
     async def rescue(
         self, kernel: str, decide: Callable[[KernelRow | None, Sequence[Run]], Sequence[Change]]
     ) -> list[Run]:
+        if self._lease is not None and not self._lease.is_steady:
+            return []
         return await self._write(lambda database: rescue(database, kernel, decide))
 
     def on_change(self, callback: Callable[[], None]) -> None:
@@ -161,21 +195,6 @@ class PostgresStore:
 
     async def signals(self) -> Signals:
         return await self._read(small.signals)
-
-    @property
-    def may_start(self) -> bool:
-        """False when a kernel could not renew its lease for two thirds of it: it should begin no run that it holds."""
-        return self._lease is None or self._lease.may_start
-
-    @property
-    def clock_offset(self) -> float:
-        """Seconds to be added to this machine's clock to have the database's, as of the last renewal of the lease."""
-        return 0.0 if self._lease is None else self._lease.offset_seconds
-
-    @property
-    def lease_losses(self) -> int:
-        """How often this kernel was taken for dead, and what it had claimed was taken over."""
-        return 0 if self._lease is None else self._lease.losses
 
     async def status(self, *, check: bool = False) -> StoreStatus:  # noqa: ARG002 - the server looks after its files
         """What ``db status`` tells, open or not; nothing is changed."""
@@ -194,6 +213,23 @@ class PostgresStore:
             lambda database: enqueue(database, runs, room),
             quick=lambda database: enqueue_quickly(database, runs, room),
         )
+
+    async def join(self, connection: object) -> Joined:
+        """The store within the transaction of this connection, which is the caller's; RequestError when it has none."""
+        theirs = check_connection(connection)
+        place = await place_of(theirs)
+        if place != self._place:  # not asked for before, or the server was restarted
+            self._place = await self._read(lambda database: place_of(database.connection))
+        if place != self._place:
+            raise RequestError(
+                f"connection: it leads to another server, or to the database {place[0]}; expected one to the store's own, "
+                f"{self.url}"
+            )
+
+        async def waiting(queue: str, most: int) -> int:
+            return await self._read(lambda database: self._known.room.waiting(database, queue, most))
+
+        return Joined(theirs, self._address, self._statements, self._known, waiting)
 
     async def claim(self, wanted: Claim) -> Claims:
         if self._lease is not None:
@@ -280,11 +316,11 @@ class PostgresStore:
 
     # Schedules
 
-    async def schedules(self) -> list[ScheduleRow]:
-        return await self._read(small.schedules)
+    async def schedules(self, names: Sequence[str] | None = None) -> list[ScheduleRow]:
+        return await self._read(lambda database: small.schedules(database, names))
 
-    async def put_schedules(self, rows: Sequence[ScheduleRow]) -> None:
-        await self._write(lambda database: small.put_schedules(database, rows))
+    async def put_schedules(self, rows: Sequence[ScheduleRow], back: bool = False) -> list[bool]:
+        return await self._write(lambda database: small.put_schedules(database, rows, back=back)) if rows else []
 
     async def remove_schedules(self, names: Sequence[str]) -> None:
         await self._write(lambda database: small.remove_schedules(database, names))
@@ -305,14 +341,28 @@ class PostgresStore:
     async def kernels(self) -> list[KernelRow]:
         return await self._read(small.kernels)
 
+    async def members(self) -> list[Member]:
+        return await self._read(small.members)
+
     async def beat(self, kernel: str, now: float) -> None:
         await self._write(lambda database: small.beat(database, kernel, now))
+        if self._announcement is not None and self._announced_at_losses != self.lease_losses:
+            await self._announce(kernel)  # while it was taken for dead others may have cleared it away
 
-    async def announce(self, kernel: str, jobs: Sequence[Announced], now: float) -> None:
-        await self._write(lambda database: small.announce(database, kernel, jobs, now))
+    async def announce(self, kernel: str, jobs: Sequence[Announced], now: float) -> None:  # noqa: ARG002 - by the database's clock
+        self._announcement = list(jobs)
+        await self._announce(kernel)
+
+    async def _announce(self, kernel: str) -> None:
+        jobs, losses = self._announcement or [], self.lease_losses
+        await self._write(lambda database: small.announce(database, kernel, jobs))
+        self._announced_at_losses = losses
 
     async def announced(self) -> list[Announced]:
         return await self._read(small.announced)
+
+    async def announced_elsewhere(self, kernel: str) -> set[str]:
+        return await self._read(lambda database: small.announced_elsewhere(database, kernel))
 
     # A small table for plugins
 
@@ -366,6 +416,7 @@ class PostgresStore:
             await connection.execute("ROLLBACK")
 
     def _changed(self) -> None:
+        self._known.full.clear()
         for callback in self._callbacks:
             callback()
 

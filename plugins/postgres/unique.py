@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel.model.run import RunExtra, Terms
 
+from .errors import RepeatError
 from .rows import CODE_OF, QUEUED, tags_text
 
 if TYPE_CHECKING:
@@ -56,14 +57,17 @@ class _Holder(NamedTuple):
     queue: str = ""
 
 
-async def enter(database: Database, runs: Sequence[NewRun]) -> Entrance:
-    """Decides for each run, in order, whether it enters or stands for another one. Keys stay locked until the end."""
+async def enter(database: Database, runs: Sequence[NewRun], *, locked: bool = True) -> Entrance:
+    """Decides for each run, in order, whether it enters or stands for another one. Keys stay locked until the end.
+
+    Without a lock somebody may be faster: what is replaced, and periods, are then to be looked at again.
+    """
     keys = list(dict.fromkeys(key for run in runs if (key := key_of(run)) is not None))
-    if keys:
+    if keys and locked:
         jobs, texts = zip(*keys, strict=True)
         await database.rows("unique_lock", database.statements.in_schema("mainspring.unique"), jobs, texts)
     known = {row[0] for row in await database.rows("ids_there", [run.id for run in runs])}
-    holders = await unfinished_holders(database, keys)
+    holders = await unfinished_holders(database, keys, locked=locked)
     periods = await period_holders(database, keys)
     return _decide(runs, known, holders, periods)
 
@@ -126,12 +130,22 @@ def _replaced(held: NewRun, newcomer: NewRun) -> NewRun:
     return newcomer._replace(id=held.id, enqueued=held.enqueued, extra=extra, terms=held.terms)
 
 
-async def unfinished_holders(database: Database, keys: Sequence[Key]) -> dict[Key, tuple[str, int, str]]:
+async def check_periods(database: Database, entrance: Entrance) -> None:
+    """RepeatError when a key of those that have entered was somebody's in between, though his run has ended already."""
+    keys = {key: run for run in entrance.entering if (key := key_of(run)) is not None}
+    held = await period_holders(database, list(keys))
+    if any(until > keys[key].enqueued for key, (_, until) in held.items()):
+        raise RepeatError
+
+
+async def unfinished_holders(
+    database: Database, keys: Sequence[Key], *, locked: bool = True
+) -> dict[Key, tuple[str, int, str]]:
     """(job, key) -> (run, state, queue), of those that an unfinished run has."""
     if not keys:
         return {}
     jobs, texts = zip(*keys, strict=True)
-    rows = await database.rows("unique_holders", jobs, texts)
+    rows = await database.rows("unique_holders" if locked else "unique_holders_there", jobs, texts)
     return {keys[number - 1]: (run, state, queue) for number, run, state, queue in rows}
 
 

@@ -6,7 +6,9 @@ import json
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from .database import json_of
 from .finish import finish
+from .found import find_ids
 from .rows import run_of
 from .small import kernels, sign_out
 
@@ -30,8 +32,11 @@ def rescue(
     changes: list[Change] = []
     for holder, held in groupby([run_of(row) for row in database.rows("runs", seqs)], key=lambda run: run.kernel):
         changes += decide(dead.get(holder or ""), list(held))
-    if changes:
-        finish(database, changes)
+    cancelled = finish(database, changes).cancelled if changes else ()
     if dead:
         sign_out(database, dead)
-    return [run_of(row) for row in database.rows("runs", seqs)]
+    rescued = [run_of(row) for row in database.rows("runs", seqs)]
+    if cancelled:
+        found = find_ids(database, [one.id for one in cancelled])
+        rescued += [run_of(row) for row in database.rows("runs", json_of([one.seq for one in found]))]
+    return rescued

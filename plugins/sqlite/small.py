@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kernel.contracts.store import Announced, BreakerRow, KernelRow, Signals
+from kernel.contracts.store import Announced, BreakerRow, KernelRow, Member, Signals
 from kernel.model.schedule import ScheduleRow
 
 if TYPE_CHECKING:
@@ -36,19 +36,28 @@ def put_breaker(database: Database, row: BreakerRow) -> bool:
     return is_written
 
 
-def schedules(database: Database) -> list[ScheduleRow]:
+def schedules(database: Database, names: Sequence[str] | None) -> list[ScheduleRow]:
+    wanted = None if names is None else set(names)
     return [
-        ScheduleRow(name, definition, bool(dynamic), anchor, looked_until, None if paused is None else bool(paused))
-        for name, definition, dynamic, anchor, looked_until, paused in database.rows("schedules")
+        ScheduleRow(name, definition, bool(dynamic), anchor, until, None if paused is None else bool(paused), version)
+        for name, definition, dynamic, anchor, until, paused, version in database.rows("schedules")
+        if wanted is None or name in wanted
     ]
 
 
-def put_schedules(database: Database, rows: Sequence[ScheduleRow]) -> None:
-    if rows:
-        last = list({row.name: row for row in rows}.values())
-        database.change_each("schedule_put", [(row.name, *row[2:]) for row in last])
-        database.change_each("schedule_define", [(row.name, row.definition) for row in last])
+def put_schedules(database: Database, rows: Sequence[ScheduleRow], *, back: bool) -> list[bool]:
+    if not rows:
+        return []
+    versions = dict(database.list_each("schedule_versions", [(row.name,) for row in rows]))
+    written = [row for row in rows if row.version == versions.get(row.name, 0) + 1]
+    if written:
+        database.change_each("schedule_put", [(row.name, *row[2:]) for row in written])
+        if back:
+            database.change_each("schedule_back", [(row.name, row.looked_until) for row in written])
+        database.change_each("schedule_define", [(row.name, row.definition) for row in written])
         database.signal("schedules")
+    names = {row.name for row in written}
+    return [row.name in names for row in rows]
 
 
 def remove_schedules(database: Database, names: Sequence[str]) -> None:
@@ -67,6 +76,10 @@ def pause_schedule(database: Database, name: str, paused: bool | None) -> bool:
 
 def kernels(database: Database) -> list[KernelRow]:
     return [KernelRow(*row) for row in database.rows("kernels")]
+
+
+def members(database: Database, alive: str | None) -> list[Member]:
+    return [Member(KernelRow(*row[:-1]), row[0] == alive, row[-1]) for row in database.rows("members")]
 
 
 def sign_out(database: Database, kernels: Iterable[str]) -> None:

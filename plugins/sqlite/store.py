@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         KernelRow,
         Look,
         Looked,
+        Member,
         QueueRow,
         RunLog,
         RunQuery,
@@ -72,6 +73,23 @@ class SqliteStore:
     @property
     def is_durable(self) -> bool:
         return True
+
+    @property
+    def is_shared(self) -> bool:
+        """One kernel at a time: it holds the lock of the file."""
+        return False
+
+    @property
+    def may_start(self) -> bool:
+        return True
+
+    @property
+    def lease_losses(self) -> int:
+        return 0
+
+    @property
+    def clock_offset(self) -> float:
+        return 0.0
 
     # Life
 
@@ -193,11 +211,11 @@ class SqliteStore:
 
     # Schedules
 
-    async def schedules(self) -> list[ScheduleRow]:
-        return await self._read(small.schedules)
+    async def schedules(self, names: Sequence[str] | None = None) -> list[ScheduleRow]:
+        return await self._read(lambda database: small.schedules(database, names))
 
-    async def put_schedules(self, rows: Sequence[ScheduleRow]) -> None:
-        await self._write(lambda database: small.put_schedules(database, rows))
+    async def put_schedules(self, rows: Sequence[ScheduleRow], back: bool = False) -> list[bool]:
+        return await self._write(lambda database: small.put_schedules(database, rows, back=back))
 
     async def remove_schedules(self, names: Sequence[str]) -> None:
         await self._write(lambda database: small.remove_schedules(database, names))
@@ -222,6 +240,10 @@ class SqliteStore:
             return []
         return await self._read(lambda database: [row for row in small.kernels(database) if row.id == alive])
 
+    async def members(self) -> list[Member]:
+        alive = self._living_kernel()
+        return await self._read(lambda database: small.members(database, alive))
+
     def _living_kernel(self) -> str | None:
         return None if self._writer is None else self._kernel or self._writer.files.living_kernel()
 
@@ -233,6 +255,9 @@ class SqliteStore:
 
     async def announced(self) -> list[Announced]:
         return await self._read(small.announced)
+
+    async def announced_elsewhere(self, kernel: str) -> set[str]:  # noqa: ARG002 - no other one can be alive
+        return set()
 
     # A small table for plugins
 

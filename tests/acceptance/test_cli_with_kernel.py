@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import signal
 from typing import TYPE_CHECKING
 
@@ -177,6 +178,48 @@ def test_a_kernel_that_was_killed_is_not_taken_for_alive(tmp_path_factory: pytes
 
         assert place.run("health", "--json").json == {"healthy": False, "kernels": []}
         assert place.run("events", "--follow").status == 1
+
+
+def test_the_kernel_is_listed(place: Place) -> None:
+    run = place.enqueue("shop.nap", "--queue", "listed-here")
+    wait_until(lambda: place.state_of(run) == "running")
+
+    [found] = place.good("kernels", "list", "--json").json
+    title, row = place.good("kernels", "list").lines
+
+    assert (found["state"], found["host"]) == ("alive", platform.node())
+    assert found["running"] >= 1
+    assert 0.0 <= found["seen_seconds"] < 30.0
+    assert found["started_at"] <= found["seen_at"]
+    assert title.split() == ["KERNEL", "STATE", "HOST", "PID", "STARTED", "SEEN", "RUNNING"]
+    assert row.split()[:4] == [found["kernel"], "alive", found["host"], str(found["pid"])]
+    place.good("runs", "cancel", run)
+
+
+def test_a_kernel_is_listed_as_stopping_while_it_drains_and_as_lost_when_it_was_killed(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    before = place.good("kernels", "list")
+    with place.kernel() as kernel:
+        run = place.enqueue("shop.nap")
+        wait_until(lambda: place.state_of(run) == "running")
+        kernel.send(signal.SIGTERM)
+        wait_until(lambda: [one["state"] for one in place.good("kernels", "list", "--json").json] == ["stopping"])
+        kernel.kill()
+
+    [found] = place.good("kernels", "list", "--json").json
+    assert before.out == ""
+    assert "no kernel is alive" in before.err
+    assert (found["state"], found["running"], found["pid"]) == ("lost", 1, kernel.pid)
+
+    with place.kernel() as kernel:
+        wait_until(lambda: place.state_of(run) == "running")
+        [found] = place.good("kernels", "list", "--json").json
+        assert (found["state"], found["running"]) == ("alive", 1)
+        place.good("runs", "cancel", run)
+        wait_until(lambda: place.state_of(run) == "cancelled")
+        assert kernel.stop() == 0
+
+    assert place.good("kernels", "list", "--json").json == []
 
 
 # One run for another, and runs that wait for others

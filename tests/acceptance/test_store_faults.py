@@ -242,7 +242,7 @@ class Failing:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
-        if name in ("url", "is_durable", "on_change"):
+        if not callable(found) or name == "on_change":
             return found
 
         async def call(*arguments: Any) -> Any:

@@ -82,6 +82,7 @@ class StoreContract(
     """What every store promises."""
 
     durable: ClassVar[bool] = False
+    shared: ClassVar[bool] = False
 
     @pytest.fixture
     def make_store(self) -> MakeStore:

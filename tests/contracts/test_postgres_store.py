@@ -58,6 +58,8 @@ def schemas(databases: Databases) -> Schemas:
 
 
 class TestPostgresStore(DurableStoreContract):
+    shared = True
+
     async def until_dead(self, store: Store) -> None:
         """A lease lasts for half a minute; here it has run out."""
         schema = parse_qs(urlsplit(store.url).query)["schema"][0]

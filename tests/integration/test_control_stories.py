@@ -240,11 +240,12 @@ async def test_a_pause_needs_a_duration_that_is_one() -> None:
 
 
 async def test_queues_are_listed_with_their_limits() -> None:
-    queues = [Queue("slow", 3, 50, RateLimit(100, "1m"))]
+    queues = [Queue("slow", 3, 50, RateLimit(100, "1m")), Queue("own", 2, concurrency_scope="kernel")]
     async with running(*JOBS, queues=queues) as flow:
-        [slow] = [one for one in await control_of(flow).queues_list() if one["queue"] == "slow"]
+        own, slow = [one for one in await control_of(flow).queues_list() if one["queue"] in ("slow", "own")]
 
     assert (slow["concurrency"], slow["max_waiting"], slow["rate_limit"]) == (3, 50, "100/60s")
+    assert (slow["concurrency_scope"], own["concurrency_scope"]) == ("all", "kernel")
 
 
 async def test_an_enqueue_by_an_operator_says_whether_the_run_is_new() -> None:

@@ -539,7 +539,8 @@ async def test_anchored_at_the_finish_an_end_that_lies_ahead_of_a_clock_set_back
     await first.clock.advance(10)
     await first.stop()
     [row] = await first.store.schedules()
-    await first.store.put_schedules([row._replace(anchor=row.looked_until)])  # as if it had died before it took the end
+    before = row._replace(anchor=row.looked_until, version=row.version + 1)
+    assert await first.store.put_schedules([before]) == [True]  # as if it had died before it took the end
     first.clock.step(-HOUR)
 
     second = await life(work, schedule, after=first)

@@ -108,6 +108,7 @@ def test_the_tables_of_a_plugin_are_told_from_its_settings() -> None:
         enabled = false
         [queues.car-processing]
         concurrency = 5
+        concurrency_scope = "kernel"
         max_waiting = 10
         """
     )
@@ -118,7 +119,8 @@ def test_the_tables_of_a_plugin_are_told_from_its_settings() -> None:
     assert fleet.jobs == {"daily": {"timeout": "20m"}}
     assert fleet.schedules == {"daily": {"cron": "0 3 * * *"}}
     assert not config.plugins["other"].enabled
-    assert config.queue("car-processing") == Queue("car-processing", 5, 10)
+    assert config.queue("car-processing") == Queue("car-processing", 5, 10, concurrency_scope="kernel")
+    assert config.queue("other") == Queue("other", concurrency_scope="all")
 
 
 def test_a_byte_order_mark_and_line_ends_of_windows_do_no_harm(tmp_path: Path) -> None:

@@ -156,8 +156,9 @@ BAD_POLICIES: dict[str, tuple[dict[str, Any], str]] = {
     "a misspelt option": (
         {"time_out": "5m"},
         (
-            "time_out: no option of @job; expected one of name, queue, priority, concurrency, concurrency_by, retry, "
-            "timeout, unique, rate_limit, rate_limit_by, breaker, max_silence, expires, executor, keep, tags. "
+            "time_out: no option of @job; expected one of name, queue, priority, concurrency, concurrency_by, "
+            "concurrency_scope, retry, timeout, unique, rate_limit, rate_limit_by, breaker, max_silence, expires, executor, "
+            "keep, tags. "
             'Did you mean "timeout"?'
         ),
     ),

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from kernel.config import parse_config
-from kernel.decorators import cron
+from kernel.decorators import cron, job
 from kernel.model.errors import ConfigError, StoreError
 from kernel.model.events import Event, KernelStarted, RunCompleted, RunEvent, RunFailed
 from kernel.model.job import POLICY_NAMES
@@ -658,6 +658,35 @@ def test_an_override_that_names_no_payload_field_is_refused_with_its_line(line: 
     assert problem.line == 2
     assert told in problem.text
     assert job.policies.is_plain
+
+
+@pytest.mark.parametrize(
+    ("policies", "line", "told"),
+    [
+        ({"concurrency": 2}, 'concurrency_scope = "kernel"', None),
+        ({}, 'concurrency_scope = "host"', "'host': expected \"all\" (over all kernels together)"),
+        (
+            {"concurrency": 2, "concurrency_by": "car_id"},
+            'concurrency_scope = "kernel"',
+            'concurrency_scope: "kernel" does not go with concurrency_by',
+        ),
+    ],
+)
+def test_an_operator_may_say_over_what_a_limit_of_a_job_holds(
+    policies: dict[str, Any], line: str, told: str | None
+) -> None:
+    @job(**policies)
+    def inspect(car_id: str) -> None: ...
+
+    config = parse_config(f"[plugins.cars.jobs.inspect]\n{line}", "plugins.toml", {})
+    overrider = Overrider("cars", config.plugins["cars"], config.source, "UTC")
+    [found] = overrider.put_over(declared_by("cars", [inspect])).jobs
+
+    if told is None:
+        assert (overrider.problems, found.policies.scope) == ([], "kernel")
+    else:
+        [problem] = overrider.problems
+        assert (problem.line, told in problem.text) == (2, True)
 
 
 def overridden(text: str) -> set[int]:

@@ -66,7 +66,7 @@ CREATE INDEX run_parked ON mainspring.run (job, concurrency_key, urgency, id) WH
 CREATE INDEX run_parked_by_rate ON mainspring.run (job, rate_key, urgency, id) WHERE state = 0 AND rate_key IS NOT NULL;
 CREATE INDEX run_later ON mainspring.run (state, due) WHERE state >= 1 AND state <= 3;
 CREATE INDEX run_expires ON mainspring.run (expires) WHERE expires IS NOT NULL AND attempt = 0 AND state <= 4;
-CREATE INDEX run_running ON mainspring.run (kernel) WHERE state = 5;
+CREATE INDEX run_running ON mainspring.run (kernel, queue, job) WHERE state = 5;
 CREATE INDEX run_running_key ON mainspring.run (job, concurrency_key) WHERE state = 5 AND concurrency_key IS NOT NULL;
 CREATE UNIQUE INDEX run_unique ON mainspring.run (job, unique_key) WHERE unique_key IS NOT NULL AND state <= 5;
 CREATE INDEX run_schedule ON mainspring.run (schedule, state) WHERE schedule IS NOT NULL AND state <= 5;
@@ -111,6 +111,15 @@ CREATE TABLE mainspring.rate (
 
 CREATE INDEX rate_opens ON mainspring.rate (opens) WHERE opens IS NOT NULL;
 
+-- Kernels that found a limit over all kernels used up by others, and want their share of its places.
+CREATE TABLE mainspring.place_wanted (
+    kind text NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    kernel text COLLATE "C" NOT NULL,
+    until double precision NOT NULL,
+    PRIMARY KEY (kind, name, kernel)
+) WITH (fillfactor = 50);
+
 CREATE TABLE mainspring.step (
     run uuid NOT NULL,
     name text COLLATE "C" NOT NULL,
@@ -145,6 +154,8 @@ CREATE TABLE mainspring.schedule (
     name text COLLATE "C" PRIMARY KEY,
     anchor double precision NOT NULL,
     looked_until double precision NOT NULL,
+    -- Grows with what is put; whoever changes a schedule says which one it has seen.
+    version integer NOT NULL,
     dynamic boolean NOT NULL,
     paused boolean
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 200);
@@ -188,13 +199,15 @@ CREATE TABLE mainspring.charge (
     PRIMARY KEY (kernel, run)
 );
 
+-- ``announced``: since when the kernel says this of the job.
 CREATE TABLE mainspring.announced (
-    job text COLLATE "C" PRIMARY KEY,
+    kernel text COLLATE "C" NOT NULL,
+    job text COLLATE "C" NOT NULL,
     plugin text NOT NULL,
     queue text NOT NULL,
     info text NOT NULL,
-    kernel text NOT NULL,
-    announced double precision NOT NULL
+    announced double precision NOT NULL,
+    PRIMARY KEY (kernel, job)
 );
 
 CREATE TABLE mainspring.signal (

@@ -1,6 +1,7 @@
 -- Claims in one statement, where nothing is to be done but to take the most urgent runs of the lanes that have room.
 -- Always one row at least: next_due, is_ready, has_more, and the claimed run if there is one.
 -- is_ready is false when something has become due or expired, when a suspect or a limited lane wants care: nothing is claimed.
+-- Nor is it when the statement comes late: whoever sent it may have given it up, and would never know of what it claims.
 -- has_more: not all that there is was looked at, the claim is to be made once more for what is left of the limit.
 --
 -- Of each lane as many are locked as may be needed of it. Of all that come in order of urgency those are taken that stand
@@ -50,7 +51,8 @@ open_lane AS MATERIALIZED (
 ),
 ready AS MATERIALIZED (
     SELECT
-        $12::boolean OR (next_due IS NULL OR next_due > now) AND (next_expiry IS NULL OR next_expiry > now) AND NOT has_suspects
+        $12::boolean OR mainspring.clock() < $2::float8 + $14::float8
+        AND (next_due IS NULL OR next_due > now) AND (next_expiry IS NULL OR next_expiry > now) AND NOT has_suspects
         AND (last_opens IS NULL OR last_opens <= now + $13::float8)
         AND NOT EXISTS (SELECT 1 FROM open_lane WHERE job = ANY ($9::text[]) OR queue = ANY ($10::text[])) AS is_ready
     FROM facts

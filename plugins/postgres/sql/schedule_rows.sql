@@ -1,2 +1,2 @@
--- (name, looked_until), locked by ``schedules_lock``.
-SELECT name, looked_until FROM mainspring.schedule WHERE name = ANY ($1::text[])
+-- Locked by ``schedules_lock``.
+SELECT name, looked_until, version FROM mainspring.schedule WHERE name = ANY ($1::text[])

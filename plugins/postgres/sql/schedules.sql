@@ -1,1 +1,2 @@
-SELECT name, definition, dynamic, anchor, looked_until, paused FROM mainspring.schedule JOIN mainspring.schedule_definition USING (name) ORDER BY name
+SELECT name, definition, dynamic, anchor, looked_until, paused, version
+FROM mainspring.schedule JOIN mainspring.schedule_definition USING (name) ORDER BY name

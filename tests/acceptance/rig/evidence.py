@@ -141,7 +141,7 @@ class Evidence:
             *_changed_after_their_end(self._before, left, self._words),
             *_begun_wrongly(self._before, left, starts, self._words),
             *self._begun_twice(starts),
-            *_wrong_in_the_ledger(left),
+            *wrong_in_the_ledger(left),
             *self._promises.broken(Life(life, self._before, left, starts, deeds, self._words)),
         ]
         if starts:
@@ -213,10 +213,10 @@ def _begun_wrongly(before: Left, left: Left, starts: list[Line], words: list[Lin
             yield f"{jobs[run]} {run} has begun and is not in the store"
 
 
-def _wrong_in_the_ledger(left: Left) -> Iterator[str]:
+def wrong_in_the_ledger(left: Left) -> Iterator[str]:
     for row in left.schedules:
         if row.schedule.kind == "every" and row.schedule.anchor == "grid":
-            due = _ticks_until(row.anchor, row.schedule.interval, row.looked_until)
+            due = ticks_until(row.anchor, row.schedule.interval, row.looked_until)
             counted = sum(tick.count for tick in left.ticks[row.name])
             if due != counted:
                 yield f"{row.name}: {due} ticks were due until {row.looked_until}, and {counted} are in the ledger"
@@ -233,7 +233,7 @@ def _wrong_in_the_ledger(left: Left) -> Iterator[str]:
                 yield f"{name}: the ledger does not tell of the run {run.id} of the tick {run.tick_at}"
 
 
-def _ticks_until(anchor: float, interval: float, until: float) -> int:
+def ticks_until(anchor: float, interval: float, until: float) -> int:
     """How many instants anchor, anchor + interval … are not after ``until``."""
     if until < anchor:
         return 0

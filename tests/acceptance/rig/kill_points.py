@@ -12,8 +12,9 @@ ROOT = Path(__file__).parents[3]
 
 READING = frozenset(
     {
-        "url", "is_durable", "on_change", "signals", "cancels", "runs", "count", "queues", "schedules", "ticks",
-        "kernels", "announced", "get", "steps", "log", "edges", "breakers", "rate_room_at",
+        "url", "is_durable", "is_shared", "may_start", "lease_losses", "clock_offset", "on_change", "signals", "cancels",
+        "runs", "count", "queues", "schedules", "ticks", "kernels", "members", "announced", "announced_elsewhere",
+        "get", "steps", "log", "edges", "breakers", "rate_room_at",
     }
 )  # fmt: skip
 """The calls of a store that change nothing; all others do."""

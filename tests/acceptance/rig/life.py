@@ -102,7 +102,7 @@ class _Life:
         self._kernel = Kernel(load_config(order.folder / "plugins.toml"), clock=self._clock)
 
     async def run(self) -> int:
-        if self._order.point is not None and self._order.point.function.endswith("rescue"):
+        if self._order.point is not None and self._order.point.function.endswith("_forget_notes"):
             await self._leave_note()
         await self._kernel.start()
         if self._order.point is None:

@@ -51,21 +51,34 @@ def environment(folder: Path, life: int) -> Mapping[str, str]:
 
 
 class Program:
-    """One process in a folder with a plugins.toml; killed at the end if it is still there."""
+    """One process in a folder with a plugins.toml; killed at the end if it is still there.
 
-    def __init__(self, folder: Path, life: int = 0, *, output: int | None = None) -> None:
+    ``module``: the program, or one that does something to it first.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        life: int = 0,
+        *,
+        output: int | None = None,
+        module: str = "kernel",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.life = life
         self._log = folder / f"life-{life}.log"
         self._output = output
+        self._module = module
+        self._environment = environment or {}
 
     def __enter__(self) -> Self:
         self.born_at = time.monotonic()
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "kernel", "--config", str(self.folder / "plugins.toml"), "run"],
+                [sys.executable, "-m", self._module, "--config", str(self.folder / "plugins.toml"), "run"],
                 cwd=self.folder,
-                env=os.environ | environment(self.folder, self.life) | {"PYTHONPATH": str(ROOT)},
+                env=os.environ | environment(self.folder, self.life) | {"PYTHONPATH": str(ROOT)} | self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log if self._output is None else self._output,
                 stderr=subprocess.STDOUT,

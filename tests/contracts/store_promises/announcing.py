@@ -32,6 +32,11 @@ class Announcing:
 
         assert await store.announced() == []
 
+    async def test_what_a_kernel_announces_itself_is_not_announced_elsewhere(self, store: Store) -> None:
+        await store.announce(KERNEL.id, [SYNC], NOW)
+
+        assert await store.announced_elsewhere(KERNEL.id) == set()
+
     # The table for plugins
 
     async def test_a_plugin_gets_what_it_put(self, store: Store) -> None:

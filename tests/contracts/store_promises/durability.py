@@ -42,6 +42,7 @@ from tests.contracts.store_promises.samples import (
     requeue,
     row,
     see,
+    signed_in,
     state_of,
     tick_run,
 )  # fmt: skip
@@ -329,7 +330,7 @@ class Durability:
     async def test_a_kernel_that_has_closed_its_store_is_not_alive(self, store: Store, reopen: Reopen) -> None:
         again, _ = await reopen(OTHER)
 
-        assert await again.kernels() == [OTHER]
+        assert signed_in(*await again.kernels()) == signed_in(OTHER)
 
     async def test_calls_made_just_before_closing_are_written(self, store: Store, reopen: Reopen) -> None:
         calls = [asyncio.ensure_future(store.enqueue([new(number)], NO_LIMIT)) for number in range(20)]
@@ -352,7 +353,9 @@ class Durability:
 
         freed = await bereaved.rescue(KERNEL.id, decide)
 
-        assert given == [(OTHER, before)]
+        [(dead, runs)] = given
+        assert dead is not None
+        assert (signed_in(dead), runs) == (signed_in(OTHER), before)
         assert [(run.state, run.kernel) for run in before] == [("running", OTHER.id)] * 2
         assert freed == [await see(bereaved, id_of(number)) for number in (1, 2)]
         assert [(run.state, run.losses, run.attempt) for run in freed] == [("queued", 1, 1)] * 2
@@ -360,8 +363,18 @@ class Durability:
     async def test_the_row_of_a_dead_kernel_goes_with_its_rescue(self, bereaved: Store) -> None:
         await bereaved.rescue(KERNEL.id, requeue)
 
-        assert await bereaved.kernels() == [KERNEL]
+        assert signed_in(*await bereaved.kernels()) == signed_in(KERNEL)
         assert await bereaved.rescue(KERNEL.id, requeue) == []
+
+    async def test_a_dead_kernel_is_a_member_that_is_not_alive_until_its_runs_are_taken_up(
+        self, bereaved: Store
+    ) -> None:
+        before = {one.kernel.id: one[1:] for one in await bereaved.members()}
+
+        await bereaved.rescue(KERNEL.id, requeue)
+
+        assert before == {KERNEL.id: (True, 0), OTHER.id: (False, 2)}
+        assert [one.kernel.id for one in await bereaved.members()] == [KERNEL.id]
 
     async def test_what_a_dead_kernel_had_claimed_is_claimed_again_and_the_rest_was_left_alone(
         self, bereaved: Store
@@ -392,7 +405,9 @@ class Durability:
 
         freed = await bereaved.rescue(KERNEL.id, decide)
 
-        assert [run.state for run in freed] == [state, "queued"]
+        # Behind the dead one's runs stands what was cancelled with them.
+        assert [(run.id, run.state) for run in freed[:2]] == [(id_of(1), state), (id_of(2), "queued")]
+        assert freed[2:] == ([await see(bereaved, id_of(4))] if child == "cancelled" else [])
         assert await state_of(bereaved, 1, 2, 4) == [state, "queued", child]
 
     # Other processes
@@ -403,7 +418,8 @@ class Durability:
         await store.finish([change(claimed, result="1")])
 
         assert (await see(client, id_of(1))).result == 1
-        assert await client.kernels() == [KERNEL]
+        assert signed_in(*await client.kernels()) == signed_in(KERNEL)
+        assert [one[1:] for one in await client.members()] == [(True, 0)]
 
     async def test_a_kernel_is_told_when_a_client_has_changed_the_store(self, store: Store, client: Store) -> None:
         told = asyncio.Event()

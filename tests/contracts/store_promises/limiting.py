@@ -552,6 +552,40 @@ class Limiting:
 
         assert (numbers(first.runs), numbers(second.runs)) == ([0], [1])
 
+    # Over all kernels
+
+    async def test_limits_over_all_kernels_leave_the_room_that_the_kernel_has(self, store: Store) -> None:
+        await store.enqueue([new(number) for number in range(1, 8)], NO_LIMIT)
+        await store.enqueue([new(8, "fleet.wash", queue="other")], NO_LIMIT)
+        limits: dict[str, Any] = {"job_limits": {"fleet.sync": 4}, "queue_limits": {"default": 3, "other": 2}}
+
+        first = await _claimed(store, ask({**ALL, "fleet.sync": 4}, queues={"default": 3, "other": 2}, **limits))
+        second = await _claimed(store, ask({**ALL, "fleet.sync": 1}, queues={"default": 0, "other": 1}, **limits))
+        await _end(store, first[:2])
+        third = await _claimed(store, ask({**ALL, "fleet.sync": 3}, queues={"default": 2, "other": 1}, **limits))
+
+        assert (numbers(first), numbers(second), numbers(third)) == ([1, 2, 3, 8], [], [4, 5])
+
+    @pytest.mark.parametrize("state", ["completed", "queued", "retrying", "scheduled"])
+    async def test_whatever_becomes_of_a_run_its_place_is_free(self, store: Store, state: str) -> None:
+        await store.enqueue([new(1), new(2, due=NOW + 1)], NO_LIMIT)
+        limits: dict[str, Any] = {"job_limits": {"fleet.sync": 1}, "now": NOW + 2}
+        [first] = await _claimed(store, ask({"fleet.sync": 1}, **limits))
+
+        await _end(store, [first], state, due=NOW + 100)
+
+        assert numbers(await _claimed(store, ask({"fleet.sync": 1}, **limits))) == [2]
+
+    async def test_a_limit_over_all_kernels_holds_beside_those_of_keys_and_rates(self, store: Store) -> None:
+        await store.enqueue([*_of_key("a", 1, 2), *_of_key("b", 3, 4), *_of_key("c", 5)], NO_LIMIT)
+        limits = _limits("job_rates", 10) | {"key_limits": {"fleet.sync": 1}, "job_limits": {"fleet.sync": 2}}
+
+        first = await _claimed(store, ask({"fleet.sync": 2}, **limits))
+        await _end(store, first[:1])
+        second = await _claimed(store, ask({"fleet.sync": 1}, **limits))
+
+        assert (numbers(first), numbers(second)) == ([1, 3], [2])
+
     # When there is room
 
     @pytest.mark.parametrize(

@@ -80,6 +80,14 @@ class Looking:
         assert await store.ticks("nightly", NOW, NOW, 10) == []
         assert await store.schedules() == [row(looked_until=NOW + 1)]
 
+    async def test_a_look_by_what_was_put_before_does_nothing(self, store: Store) -> None:
+        await store.put_schedules([row()])
+        await store.put_schedules([row(anchor=NOW + 1, version=2)])
+        decide = Decide(Looked())
+
+        assert await store.look([LOOK], decide) == [None]
+        assert await store.look([LOOK._replace(version=2)], decide) == [Looked()]
+
     async def test_a_look_at_an_unknown_schedule_does_nothing(self, store: Store) -> None:
         assert await store.look([LOOK], Decide()) == [None]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,13 +36,64 @@ class Schedules:
 
         assert await _rows(store) == {one.name: one for one in given}
 
-    async def test_a_schedule_of_the_same_name_is_replaced(self, store: Store) -> None:
-        await store.put_schedules([row("a", dynamic=True), row("b")])
-        newer = row("a", looked_until=NOW + 9, definition='{"n":2}', anchor=NOW + 1)
+    async def test_schedules_are_read_by_name(self, store: Store) -> None:
+        await store.put_schedules([row("a"), row("b"), row("c")])
 
-        await store.put_schedules([newer])
+        assert await store.schedules(["c", "unknown", "a", "c"]) == [row("a"), row("c")]
+        assert await store.schedules([]) == []
+
+    async def test_the_next_version_replaces_a_schedule(self, store: Store) -> None:
+        await store.put_schedules([row("a", dynamic=True), row("b")])
+        newer = row("a", looked_until=NOW + 9, definition='{"n":2}', anchor=NOW + 1, version=2)
+
+        assert await store.put_schedules([newer]) == [True]
 
         assert await _rows(store) == {"a": newer, "b": row("b")}
+
+    @pytest.mark.parametrize("version", [1, 3])
+    async def test_a_version_that_is_not_the_next_one_changes_nothing(self, store: Store, version: int) -> None:
+        await store.put_schedules([row("a")])
+
+        given = [row("b"), row("a", definition='{"n":2}', anchor=NOW + 1, version=version), row("c", version=2)]
+
+        assert await store.put_schedules(given) == [True, False, False]
+        assert await _rows(store) == {"a": row("a"), "b": row("b")}
+
+    async def test_of_two_that_put_the_next_version_at_one_moment_one_is_first(self, store: Store) -> None:
+        await store.put_schedules([row("a")])
+        given = [row("a", anchor=NOW + number, version=2) for number in range(5)]
+
+        answers = await asyncio.gather(*(store.put_schedules([one]) for one in given))
+
+        assert sorted(answers) == [[False]] * 4 + [[True]]
+        assert await _rows(store) == {"a": given[answers.index([True])]}
+
+    async def test_a_schedule_that_was_removed_does_not_come_back_by_a_later_version(self, store: Store) -> None:
+        await store.put_schedules([row("a")])
+        await store.remove_schedules(["a"])
+
+        assert await store.put_schedules([row("a", version=2)]) == [False]
+        assert await store.schedules() == []
+
+    async def test_a_row_that_is_put_again_does_not_undo_a_look_in_between(self, store: Store) -> None:
+        await store.put_schedules([row("a"), row("b")])
+        await store.look([Look("a", NOW, NOW + 60), Look("b", NOW, NOW + 60)], lambda _look, _unfinished: Looked())
+
+        put = [row("a", anchor=NOW + 1, version=2), row("b", looked_until=NOW + 90, version=2)]
+
+        assert await store.put_schedules(put) == [True, True]
+        assert await _rows(store) == {
+            "a": row("a", looked_until=NOW + 60, anchor=NOW + 1, version=2),
+            "b": row("b", looked_until=NOW + 90, version=2),
+        }
+
+    async def test_a_clock_that_was_set_back_takes_a_row_back(self, store: Store) -> None:
+        await store.put_schedules([row("a", looked_until=NOW + 3600)])
+
+        assert await store.put_schedules([row("a", version=2)], True) == [True]
+        assert await store.put_schedules([row("a", looked_until=NOW - 9, version=2)], True) == [False]
+
+        assert await _rows(store) == {"a": row("a", version=2)}
 
     @pytest.mark.parametrize("paused", [True, False, None])
     async def test_a_row_that_is_put_again_does_not_undo_what_an_operator_has_done_meanwhile(
@@ -50,9 +102,9 @@ class Schedules:
         await store.put_schedules([row("a", paused=not paused)])
         await store.pause_schedule("a", paused)
 
-        await store.put_schedules([row("a", paused=not paused, anchor=NOW + 1)])
+        await store.put_schedules([row("a", paused=not paused, anchor=NOW + 1, version=2)])
 
-        assert await _rows(store) == {"a": row("a", paused=paused, anchor=NOW + 1)}
+        assert await _rows(store) == {"a": row("a", paused=paused, anchor=NOW + 1, version=2)}
 
     async def test_removed_schedules_are_gone(self, store: Store) -> None:
         await store.put_schedules([row("a"), row("b"), row("c")])

@@ -45,6 +45,11 @@ class Signalling:
     async def test_putting_schedules_grows_schedules(self, store: Store) -> None:
         assert await _grown(store, lambda: store.put_schedules([row()])) == {"schedules"}
 
+    async def test_putting_schedules_too_late_grows_nothing(self, store: Store) -> None:
+        await store.put_schedules([row()])
+
+        assert await _grown(store, lambda: store.put_schedules([row()])) == NOTHING
+
     async def test_removing_schedules_grows_schedules(self, store: Store) -> None:
         await store.put_schedules([row()])
 

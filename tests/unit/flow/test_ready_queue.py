@@ -210,7 +210,7 @@ def test_that_it_has_begun_is_told_so_that_the_next_one_is_claimed() -> None:
     limits = rated()
     ready = ReadyQueue(limits)
     told: list[str] = []
-    limits.on_rate_room = lambda: told.append("room")
+    limits.on_room = lambda: told.append("room")
     limits.rooms(0)
     ready.push([claimed(1), claimed(2, job="demo.two"), claimed(3, job="demo.two", queue="cars")])
 

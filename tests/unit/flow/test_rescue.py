@@ -34,8 +34,9 @@ class Inherited(MemoryStore):
         kernel: str,
         decide: Callable[[KernelRow | None, Sequence[Run]], Sequence[Change]],
     ) -> list[Run]:
-        await self.finish(decide(self._dead, [await self._run(run) for run in self.left]))
-        return [await self._run(run) for run in self.left]
+        runs = [await self._run(run) for run in self.left]
+        cancelled = (await self.finish(decide(self._dead, runs))).cancelled
+        return [await self._run(run) for run in (*self.left, *(one.id for one in cancelled))]
 
     async def _run(self, run_id: str) -> Run:
         [found] = await self.runs(RunQuery(ids=[run_id]))
@@ -71,7 +72,8 @@ async def rescued(
     async def hear(events: Sequence[Event]) -> None:
         told.extend(events)
 
-    found = await flow.engine.recorder.rescue("kernel-1", BOOT)
+    await store.open(KernelRow("kernel-1", 1, "host", BOOT, 0.0, 0.0, ""))
+    found = await flow.engine.recorder.rescue("kernel-1")
     flow.bus.subscribe("test", (Event,), hear)
     flow.engine.recorder.tell_lost(found)
     await settle()

@@ -58,6 +58,32 @@ def test_a_client_knows_the_limits_of_job_and_queue() -> None:
     assert (known.concurrency, known.concurrency_by) == (2, "tenant")
     assert (known.rate_limit, known.rate_limit_by) == (RateLimit(100, 60), "tenant")
     assert announced_queue(info) == Queue("default", 3, 50, RateLimit(7, 1))
+    assert known.scope == "all"
+
+
+@pytest.mark.parametrize(
+    ("policies", "scope"),
+    [
+        ({"concurrency": 2}, "all"),
+        ({"concurrency": 2, "concurrency_scope": "kernel"}, "kernel"),
+        ({"executor": "process"}, "kernel"),
+        ({"executor": "process", "concurrency": 2}, "all"),
+    ],
+    ids=repr,
+)
+def test_a_client_knows_over_what_a_limit_holds(policies: dict[str, Any], scope: str) -> None:
+    info = sent(describe_job(job_of(process_car, **policies), Queue("default", 3, concurrency_scope=scope)))
+
+    assert (info["concurrency_scope"], announced_job(info).policies.scope) == (scope, scope)
+    assert announced_queue(info) == Queue("default", 3, concurrency_scope=scope)
+
+
+def test_what_is_announced_by_an_older_kernel_holds_over_all() -> None:
+    info = sent(describe_job(job_of(process_car, concurrency=2), Queue("default", 3)))
+    del info["concurrency_scope"], info["queue_concurrency_scope"]
+
+    assert announced_job(info).policies.scope == "all"
+    assert announced_queue(info) == Queue("default", 3)
 
 
 def test_what_an_older_kernel_announced_is_understood() -> None:

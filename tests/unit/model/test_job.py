@@ -119,6 +119,11 @@ def test_none_is_no_limit(name: str) -> None:
         ({"concurrency": 100_001}, "is no concurrency"),
         ({"concurrency": True}, "is no concurrency"),
         ({"concurrency": 1.5}, "is no concurrency"),
+        (
+            {"concurrency_scope": "host"},
+            'concurrency_scope: \'host\': expected "all" (over all kernels together) or "kernel"',
+        ),
+        ({"concurrency_scope": None}, "concurrency_scope: None: expected"),
         ({"retry": "3"}, "retry: '3': expected Retry(attempts=3"),
         ({"retry": True}, "retry: True: expected Retry("),
         ({"retry": 0}, "retry: Retry(attempts=0): expected a whole number"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kernel.model.loss import End, after_loss, end_of, lost_in_words
+from kernel.model.loss import End, Machine, after_loss, end_of, lost_in_words
 from kernel.model.run import Change, Run, RunExtra, RunState, urgency_of
 
 NOW = 2_000.0
@@ -75,20 +75,45 @@ def test_a_machine_that_was_restarted_and_a_kernel_that_was_stopped_cost_nothing
 
 
 @pytest.mark.parametrize("losses", [0, 1, 3, 4])
-def test_a_lost_run_that_is_to_be_cancelled_waits_for_nothing_and_does_not_fail(losses: int) -> None:
+def test_a_lost_run_that_is_to_be_cancelled_is_and_does_not_fail(losses: int) -> None:
     [change] = crashed(run(losses=losses, cancel_reason="by hand"))
 
-    assert (change.state, change.due) == (RunState.QUEUED, DUE)
+    assert (change.state, change.finished, change.reason, change.error) == (RunState.CANCELLED, NOW, "by hand", None)
+
+
+def test_what_a_kernel_left_that_ended_in_order_is_cancelled_where_somebody_wanted_that() -> None:
+    changes = after_loss([run("a", cancel_reason="by hand"), run("b")], End.ORDER, NOW)
+
+    assert [(change.state, change.reason) for change in changes] == [
+        (RunState.CANCELLED, "by hand"),
+        (RunState.QUEUED, "its kernel was stopped"),
+    ]
 
 
 def test_how_a_kernel_came_to_its_end_is_seen_by_its_boot_id() -> None:
-    assert end_of("boot-1", "boot-1") == End.CRASH
-    assert end_of("boot-1", "boot-2") == End.RESTART
-    assert end_of(None, "boot-1") == End.ORDER
+    here = Machine("here", "boot-1")
+
+    assert end_of(here, [here]) == End.CRASH
+    assert end_of(here, [Machine("here", "boot-2")]) == End.RESTART
+    assert end_of(None, [here]) == End.ORDER
+
+
+def test_that_another_machine_was_restarted_is_known_once_a_kernel_has_come_up_on_it() -> None:
+    here, there = Machine("here", "boot-1"), Machine("there", "boot-7")
+
+    assert end_of(there, [here]) == End.CRASH
+    assert end_of(there, [here, Machine("there", "boot-8")]) == End.RESTART
+
+
+def test_a_machine_on_which_another_kernel_lives_on_was_not_restarted() -> None:
+    dead = Machine("web-1", "boot-1")
+    renamed_meanwhile, of_the_same_name = Machine("web-2", "boot-1"), Machine("web-1", "boot-9")
+
+    assert end_of(dead, [of_the_same_name, renamed_meanwhile]) == End.CRASH
 
 
 def test_where_the_system_tells_no_boot_id_a_death_is_taken_for_a_crash() -> None:
-    assert end_of("", "") == End.CRASH
+    assert end_of(Machine("here", ""), [Machine("here", "")]) == End.CRASH
 
 
 def test_losses_are_told_in_words() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from kernel.contracts.store import Claim, KernelRow, Store
+from kernel.contracts.store import Announced, Claim, KernelRow, Store
+from kernel.model.announcement import describe_job
+from kernel.model.queue import Queue
 from kernel.model.run import Change, Claimed, IdSource, NewRun, RunExtra, Terms, urgency_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kernel.model.job import Job
     from kernel.model.run import Run
 
 NO_LIMIT: dict[str, int] = {}
@@ -54,3 +58,14 @@ def requeue(_dead: KernelRow | None, runs: Sequence[Run]) -> list[Change]:
         Change(run.id, run.token, "queued", run.due, run.urgency, run.attempt, run.failures, losses=run.losses + 1)
         for run in runs
     ]
+
+
+async def announce(store: Store, *jobs: Job, queues: Sequence[Queue] = (), kernel: str = "kernel-1") -> None:
+    """As a kernel does that has these."""
+    known = {queue.name: queue for queue in queues}
+    infos = [(job, describe_job(job, known.get(job.policies.queue, Queue(job.policies.queue)))) for job in jobs]
+    await store.announce(
+        kernel,
+        [Announced(job.name, job.plugin, job.policies.queue, json.dumps(info)) for job, info in infos],
+        time.time(),
+    )

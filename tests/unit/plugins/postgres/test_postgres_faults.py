@@ -15,7 +15,7 @@ import pytest
 from kernel.contracts.store import RunQuery
 from kernel.model.errors import ConfigError, RequestError, StoreError
 from plugins.postgres.store import PostgresStore
-from tests.postgres_server import blocked_backends, execute, new_server, with_options
+from tests.postgres_server import blocked_backends, execute, new_server, processes_of, with_options
 from tests.unit.plugins.postgres.postgres_samples import NO_LIMIT, claimed, done, new, requeue, row
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ async def test_a_server_that_stands_still_is_noticed_in_time_and_nothing_is_done
     await quick.open(row(2))
     await quick.enqueue([new() for _ in range(5)], NO_LIMIT)
     runs = await claimed(quick, "kernel-2")
-    group = _processes_of(own_server)
+    group = processes_of(own_server)
     for pid in group:
         os.kill(pid, signal.SIGSTOP)
     begun = time.monotonic()
@@ -127,19 +127,26 @@ async def test_a_server_that_stands_still_is_noticed_in_time_and_nothing_is_done
     await quick.close()
 
 
-def _processes_of(server: Server) -> list[int]:
-    """The server's processes: all that descend from its first one."""
-    found, parents = [server.pid], {server.pid}
-    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is wanted
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", encoding="utf-8") as file:  # noqa: PTH123 - not a file of a disk
-                    parent = int(file.read().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            if parent in parents:
-                found.append(int(name))
-    return found
+async def test_a_claim_that_arrives_when_it_was_given_up_long_ago_claims_nothing(
+    own_server: Server, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plugins.postgres.connecting.STATEMENT_SECONDS", 1.0)
+    monkeypatch.setattr("plugins.postgres.claim._LATE_SECONDS", 0.7)
+    async with Proxy(own_server.url()) as proxy:
+        far = PostgresStore(proxy.url)
+        await far.open(row(2))
+        await store.enqueue([new() for _ in range(5)], NO_LIMIT)
+        await claimed(far, "kernel-2", limit=1)
+        pid = await far._read(lambda database: database.value("pid"))
+        proxy.cut()
+        with pytest.raises(StoreError):
+            await claimed(far, "kernel-2", limit=2)
+
+        proxy.mend()
+        await _until_done(lambda: _is_gone(store, pid))
+
+        assert await store.count(RunQuery()) == {"running": 1, "queued": 4}
+        await far.close()
 
 
 async def test_a_wrong_password_is_refused_and_not_shown(own_server: Server) -> None:
