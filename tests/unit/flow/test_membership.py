@@ -317,9 +317,7 @@ async def test_in_trouble_already_a_lease_in_doubt_is_one_line_more(
     ]
 
 
-async def test_after_a_standstill_nothing_begins_before_the_lease_was_looked_at(
-    store: SharedStore, work: Work
-) -> None:
+async def test_after_a_standstill_nothing_begins_before_the_lease_was_looked_at(store: SharedStore, work: Work) -> None:
     async with running(work.job(), store=store, concurrency=1) as flow:
         await fill(flow, 2)
         held = len(flow.engine.ready)
