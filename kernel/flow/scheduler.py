@@ -232,8 +232,9 @@ class Scheduler:
         if not fresh:
             return
         for _ in range(_TRIES):
-            # Another kernel that started at the same instant has a tick of its own.
-            at = max([now, *(_just_after(one.row.looked_until, now) for one in fresh)])
+            at = now
+            if self._elsewhere.is_possible:  # one that started at the same instant has a tick of its own
+                at = max([now, *(_just_after(one.row.looked_until, now) for one in fresh)])
             plans = {}
             for entry in fresh:
                 tick = at + entry.schedule.interval

@@ -37,6 +37,7 @@ KILLED_SECONDS = 1.0
 """What has been killed is stuck when it has not come back after so long."""
 _SLICE_SECONDS = 0.003
 _NO_RETRY = Retry()
+_NOT_OURS = "the kernel's lease is lost, or about to be"
 
 
 class Asked(NamedTuple):
@@ -240,12 +241,8 @@ class WorkerPool:
         clock = self._clock
         started = clock.elapsed()
         page = None
-        if job is None:
-            outcome: Outcome = NotBegun("no kernel knows the job")
-            retry = _NO_RETRY
-            ended = started
-        elif started > self.sure_until and not self.may_begin():
-            outcome = NotBegun("the kernel's lease is lost, or about to be")
+        if job is None or (started > self.sure_until and not self.may_begin()):
+            outcome: Outcome = NotBegun("no kernel knows the job" if job is None else _NOT_OURS)
             retry = _NO_RETRY
             ended = started
         else:

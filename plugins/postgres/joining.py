@@ -71,6 +71,8 @@ class Joined:
     ) -> list[str]:
         answers, added = await insert_beside(database, runs)
         check_room(added, before, room)
+        if before:  # otherwise they count already; should they be rolled back, it is too many, and is counted anew
+            self._known.room.add(added)
         await database.connection.execute(f'NOTIFY "{channel_of(self._address)}"')
         return answers
 

@@ -330,7 +330,7 @@ async def test_replace_cancels_a_run_that_runs_in_the_other_kernel_and_begins_wh
 
 
 async def test_after_ticks_once_for_each_kernel(site: Site) -> None:
-    site.declare(warm="@after('100ms')")
+    site.declare(warm="@after('100ms', overlap='allow')")
     one, _ = await site.kernel(), await site.kernel()
 
     await soon(lambda: runs_count(one, "shop.warm", 2), 10)

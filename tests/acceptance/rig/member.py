@@ -14,9 +14,9 @@ if _AHEAD:  # before anything is imported that may keep the machine's clock
     time.time = lambda: _now() + _AHEAD
     time.time_ns = lambda: _now_ns() + round(_AHEAD * 1e9)
 
-import kernel.kernel
-from kernel.__main__ import main
-from plugins.postgres.store import PostgresStore
+import kernel.kernel  # noqa: E402 - as said above
+from kernel.__main__ import main  # noqa: E402
+from plugins.postgres.store import PostgresStore  # noqa: E402
 
 LEASE = os.environ.get("MEMBER_LEASE")
 RENEWALS = 6
@@ -30,5 +30,5 @@ async def _open_store(url: str, *_: object) -> PostgresStore:
 
 if __name__ == "__main__":
     if LEASE is not None:
-        kernel.kernel.open_store = _open_store
+        setattr(kernel.kernel, "open_store", _open_store)  # noqa: B010 - by its name, for it is no public one
     main()

@@ -78,7 +78,7 @@ class Program:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", self._module, "--config", str(self.folder / "plugins.toml"), "run"],
                 cwd=self.folder,
-                env=os.environ | environment(self.folder, self.life) | {"PYTHONPATH": str(ROOT)} | self._environment,
+                env={**os.environ, **environment(self.folder, self.life), "PYTHONPATH": str(ROOT), **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log if self._output is None else self._output,
                 stderr=subprocess.STDOUT,

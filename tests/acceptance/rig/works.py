@@ -9,30 +9,35 @@ import asyncio
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel import Client
 from kernel.contracts.store import RunQuery
 from kernel.model.errors import StoreError
 from kernel.model.run import WAITING, RunState
+from kernel.testing import until
 from plugins.postgres.store import PostgresStore
 from tests.acceptance.rig.evidence import NOTHING, lines_of, ticks_until, wrong_in_the_ledger
 from tests.acceptance.rig.kill_points import ROOT
 from tests.acceptance.rig.program import JOBS, Program
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
     from pathlib import Path
 
     from kernel.model.run import Run
     from tests.acceptance.rig.evidence import Left, Line
 
 LIMIT = 90.0
+QUICK_LEASE = 4.0
+"""For stories in which a lease runs out, and which need not be of the real one."""
 _ALL = 10_000_000
 _WRITTEN_SECONDS = 2.0
 """After so long an outcome is in the store, of a kernel that could write it."""
@@ -84,6 +89,16 @@ class Works:
         self.accepted.update(ids)
         return ids
 
+    async def holds(self, *kernels: str) -> None:
+        """Gives all of them what takes long, and waits until each of these has begun some: they have something to lose."""
+        await self.enqueue(60, 1.5, priority=0)
+
+        async def have_long_ones(store: PostgresStore) -> bool:
+            held = Counter(run.kernel for run in await _running(store) if run.priority == 0)
+            return all(held[kernel] >= 3 for kernel in kernels)
+
+        await self.comes_about(have_long_ones)
+
     # What can be seen of them
 
     def begun(self) -> int:
@@ -125,17 +140,44 @@ class Works:
         finally:
             await store.close()
 
+    async def is_free(self, kernel: str) -> float:
+        """Waits until nothing is held by this kernel any more; how many seconds it took."""
+
+        async def holds_nothing(store: PostgresStore) -> bool:
+            return all(run.kernel != kernel for run in await _running(store))
+
+        return await self.comes_about(holds_nothing)
+
+    async def is_at_work_again(self) -> float:
+        """Waits until more has begun in each kernel; how many seconds it took."""
+        begun_at = time.monotonic()
+        before = [len(member.journal) for member in self.lives]
+
+        def all_work() -> bool:
+            return all(len(member.journal) > had for member, had in zip(self.lives, before, strict=True))
+
+        await until(all_work, LIMIT)
+        return time.monotonic() - begun_at
+
+    async def has_members(self, *programs: Program) -> None:
+        """Waits until these, and no others, are in the list of kernels, all alive."""
+        wanted = {program.process.pid for program in programs}
+
+        async def all_there(store: PostgresStore) -> bool:
+            rows = {one.kernel.pid: one.is_alive for one in await store.members()}
+            return rows.keys() == wanted and all(rows.values())
+
+        await self.comes_about(all_there)
+        assert {row["pid"]: row["state"] for row in await self.kernels()} == dict.fromkeys(wanted, "alive")
+
     async def kernel_of(self, program: Program) -> str:
         """Its id as a kernel."""
-        return next(row["kernel"] for row in await self.kernels() if row["pid"] == program.process.pid)
+        [kernel] = [str(row["kernel"]) for row in await self.kernels() if row["pid"] == program.process.pid]
+        return kernel
 
     async def kernels(self) -> list[dict[str, Any]]:
         """As `mainspring kernels list` has them."""
         return json.loads((await self.command("kernels", "list", "--json")).stdout)  # type: ignore[no-any-return] # a list
-
-    async def states(self) -> dict[int, str]:
-        """Process id -> state, of the kernels."""
-        return {row["pid"]: row["state"] for row in await self.kernels()}
 
     async def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return await asyncio.to_thread(self._command, arguments)
@@ -158,7 +200,7 @@ class Works:
 
     def logs(self) -> str:
         """What the kernels said, but for what went well."""
-        said = [[line for line in program.log.splitlines() if " level=info " not in line] for program in self.lives]
+        said = [warnings_of(program) for program in self.lives]
         return "\n".join(line for life, lines in enumerate(said) for line in [f"--- kernel {life}", *lines[-30:]])
 
     # What is wrong with it
@@ -240,3 +282,30 @@ def _results(left: Left, schedule: str) -> Mapping[str, int]:
     for tick in left.ticks[schedule]:
         counted[f"{tick.result} {tick.reason or ''}".strip()] += tick.count
     return counted
+
+
+@asynccontextmanager
+async def at_work(*members: Program) -> AsyncIterator[list[Program]]:
+    """All of these are started, and up; killed at the end if they are still there."""
+    async with AsyncExitStack() as stack:
+        started = [stack.enter_context(member) for member in members]
+        for member in started:
+            await member.says("ready: ", LIMIT)
+        yield started
+
+
+async def stop(*members: Program) -> None:
+    """As a service manager does; each ends in order."""
+    for member in members:
+        member.send(signal.SIGTERM)
+    for member in members:
+        assert await member.ended(LIMIT) == 0, member.log[-4000:]
+
+
+def warnings_of(member: Program, since: int = 0) -> list[str]:
+    """What it has warned of since its log was so long."""
+    return [line for line in member.log[since:].splitlines() if " level=info " not in line]
+
+
+async def _running(store: PostgresStore) -> list[Run]:
+    return await store.runs(RunQuery(states=[RunState.RUNNING], limit=_ALL))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kernel import Retry
-from kernel.contracts.store import RunQuery
+from kernel.contracts.store import Claim, RunQuery
 from kernel.model.errors import StoreError
 from kernel.model.events import RunExpired, RunReleased
 from kernel.model.queue import Queue
 from kernel.testing import settle
+from plugins.memory.store import MemoryStore
 from tests.flow_kit import Flow, TroubledStore, job_of, running
 
 if TYPE_CHECKING:
@@ -394,3 +396,32 @@ async def test_claiming_goes_on_after_the_store_has_failed(error: Exception, flo
     await flow.clock.advance(5)
 
     assert (before, line.begun) == ([], ["first"])
+
+
+async def test_a_claim_that_was_given_up_and_is_carried_out_later_is_found_all_the_same() -> None:
+    store = TroubledStore()
+    begun = []
+
+    async def work(name: str) -> None:
+        begun.append(name)
+
+    async with running(job_of(work), store=store) as flow:
+        store.failing["claim"] = StoreError("no answer")
+        await enqueue(flow, "first")
+        given_up = Claim("kernel-1", flow.clock.now(), 1, {"demo.work": 1}, {})
+        store.failing.clear()
+        await flow.clock.advance(1)
+        await enqueue(flow, "late", delay=5)
+        await flow.clock.advance(4.9)
+        flow.engine.claimer.pause({"default": math.inf})
+        await flow.clock.advance(0.2)
+
+        late = await MemoryStore.claim(store, given_up._replace(now=flow.clock.now()))
+        flow.engine.claimer.pause({})
+        await flow.clock.advance(10)
+        unseen = list(begun)
+        await flow.clock.advance(10)
+
+    assert len(late.runs) == 1
+    assert unseen == ["first"]
+    assert begun == ["first", "late"]

@@ -12,8 +12,9 @@ import pytest
 from kernel import Client, PayloadError, RequestError, StoreError, StoreFullError, Unique, UnknownNameError
 from kernel.contracts.store import RunQuery
 from kernel.model.queue import Queue
-from plugins.postgres import joining
+from plugins.postgres import enqueue, joining
 from plugins.postgres.room import Room
+from plugins.sqlite.store import SqliteStore
 from tests.flow_kit import job_of
 from tests.postgres_server import blocked_backends, with_options
 from tests.unit.plugins.postgres.postgres_samples import NO_LIMIT, announce, claimed, done, new
@@ -145,29 +146,21 @@ async def test_a_client_that_joins_nothing_writes_at_once(store: PostgresStore, 
 
 
 @pytest.mark.parametrize(
-    ("job", "payload", "options", "error"),
+    ("wish", "error"),
     [
-        ("fleet.snyc", None, {}, UnknownNameError),
-        ("fleet.sync", {"car_id": 42}, {}, PayloadError),
-        ("fleet.sync", None, {"priority": 10}, RequestError),
-        ("fleet.sync", None, {"depends_on": ["01890000-0000-7000-8000-000000000001"]}, RequestError),
+        (("fleet.snyc", None), UnknownNameError),
+        (("fleet.sync", {"car_id": 42}), PayloadError),
+        (("fleet.sync", None, {"priority": 10}), RequestError),
+        (("fleet.sync", None, {"depends_on": ["01890000-0000-7000-8000-000000000001"]}), RequestError),
     ],
 )
 async def test_a_wrong_wish_leaves_the_transaction_as_it_was(
-    store: PostgresStore,
-    client: Client,
-    connection: Connection,
-    job: str,
-    payload: dict[str, Any],
-    options: dict[str, Any],
-    error: type[Exception],
+    store: PostgresStore, client: Client, connection: Connection, wish: Any, error: type[Exception]
 ) -> None:
     async with connection.transaction():
         await connection.execute("INSERT INTO shop.invoice VALUES (1)")
         with pytest.raises(error):
-            await client.enqueue_many(
-                [("fleet.sync", None), (job, payload, options)], connection=connection
-            )  # fmt: skip
+            await client.enqueue_many([("fleet.sync", None), wish], connection=connection)
         await client.enqueue("fleet.small", connection=connection)
 
     assert await connection.fetchval("SELECT count(*) FROM shop.invoice") == 1
@@ -192,7 +185,7 @@ async def test_what_cannot_be_joined_is_said(
 ) -> None:
     with pytest.raises(RequestError, match="it is in no transaction; begin one, or leave connection= out"):
         await client.enqueue("fleet.sync", connection=connection)
-    with pytest.raises(RequestError, match="builtins.object: expected a connection of asyncpg; with another driver"):
+    with pytest.raises(RequestError, match="object: expected a connection of asyncpg; with another driver"):
         await client.enqueue("fleet.sync", connection=object())
     elsewhere = await asyncpg.connect(databases.new())
     async with elsewhere.transaction():
@@ -208,8 +201,6 @@ async def test_what_cannot_be_joined_is_said(
 async def test_with_a_store_that_has_no_such_transactions_it_is_a_clear_error(
     connection: Connection, tmp_path: Path
 ) -> None:
-    from plugins.sqlite.store import SqliteStore
-
     file = tmp_path / "store.db"
     own = SqliteStore(file)
     await own.open(None)
@@ -275,7 +266,7 @@ async def test_a_period_that_began_and_whose_run_ended_in_between_holds(
     store: PostgresStore, client: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs: list[str] = []
-    insert = joining.insert_beside
+    insert = enqueue.insert_beside
 
     async def insert_late(database: Any, runs: Any) -> Any:
         enter = insert.__globals__["enter"]
@@ -356,7 +347,7 @@ async def test_other_keys_are_enqueued_meanwhile(store: PostgresStore, client: C
 
 
 @pytest.mark.parametrize(
-    ("end", "on_failure", "state"),
+    "case",
     [
         ("completed", "cancel", "queued"),
         ("failed", "cancel", "cancelled"),
@@ -365,8 +356,9 @@ async def test_other_keys_are_enqueued_meanwhile(store: PostgresStore, client: C
     ],
 )
 async def test_a_run_on_which_a_new_one_depends_may_end_before_the_commit(
-    store: PostgresStore, client: Client, connection: Connection, end: str, on_failure: str, state: str
+    store: PostgresStore, client: Client, connection: Connection, case: tuple[str, str, str]
 ) -> None:
+    end, on_failure, state = case
     parent = await client.enqueue("fleet.sync")
     [run] = await claimed(store, jobs=JOBS)
     async with connection.transaction(), asyncio.timeout(3):
