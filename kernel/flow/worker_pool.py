@@ -116,6 +116,10 @@ class WorkerPool:
         self.hungry_below: Callable[[], int] = lambda: 0
 
     @property
+    def concurrency(self) -> int:
+        return self._concurrency
+
+    @property
     def free_slots(self) -> int:
         return self._concurrency - len(self._busy)
 
@@ -237,8 +241,9 @@ class WorkerPool:
         clock = self._clock
         started = clock.elapsed()
         page = None
-        if job is None:
-            outcome: Outcome = NotBegun("no kernel knows the job")
+        if job is None or (run.extra is not None and _has_expired(run, clock.now())):
+            # One that has expired is ended by the next claim.
+            outcome: Outcome = NotBegun("no kernel knows the job" if job is None else "it had not begun in time")
             retry = _NO_RETRY
             ended = started
         else:
@@ -348,6 +353,11 @@ class WorkerPool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self.wake()
+
+
+def _has_expired(run: Claimed, now: float) -> bool:
+    """Whether it waited for its slot for too long; what has begun once does not expire."""
+    return run.attempt == 1 and run.extra is not None and run.extra.expires is not None and run.extra.expires <= now
 
 
 def _as_asked(asked: Asked, outcome: Outcome, job: Job) -> Outcome:
