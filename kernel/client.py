@@ -12,7 +12,7 @@ from kernel.flow.event_bus import EventBus
 from kernel.flow.intake import Intake
 from kernel.flow.recorder import Recorder
 from kernel.model.duration import Duration, seconds
-from kernel.model.errors import ConfigError, RequestError, UnknownNameError
+from kernel.model.errors import ConfigError, RequestError, UnknownNameError, shown
 from kernel.plugin_host import open_store
 from kernel.plugin_store import store_file
 
@@ -36,12 +36,19 @@ class Client:
     """
 
     def __init__(self, url: str, *, connection: object = None) -> None:
+        if not isinstance(url, str):
+            raise ConfigError(f'{shown(url)}: expected the URL of a store, as "sqlite:////srv/app/var/mainspring.db"')
         self._url = url
         self._connection = connection
         self._store: Store | None = None
 
     async def __aenter__(self) -> Self:
         """Opens the store; ConfigError when it cannot be used or is not there, StoreError when trying again may help."""
+        if self._url.startswith("memory:"):
+            raise ConfigError(
+                "memory://: this store is only reachable inside its kernel's process: use the Kernel there, or give it "
+                'a store that others can open too, as "sqlite:////srv/app/var/mainspring.db"'
+            )
         self._clock = SystemClock()
         self._catalog = Catalog()
         file = store_file(self._url)
@@ -87,7 +94,7 @@ class Client:
 
     async def enqueue_many(self, requests: Iterable[tuple[Any, ...]], *, connection: object = None) -> list[Run]:
         """All of (job, payload) or (job, payload, options), or none of them, in one round trip."""
-        wishes = list(requests)
+        wishes = wishes_of(requests)
         await self._know({wish[0] for wish in wishes if wish and isinstance(wish[0], str)})
         return await (await self._door(connection)).enqueue_many(wishes)
 
@@ -149,8 +156,20 @@ class _Quietly:
         """Of runs that depend on one that has failed before."""
 
 
+def wishes_of(requests: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """For ``enqueue_many``; RequestError when these are not several."""
+    try:
+        found = iter(requests)
+    except TypeError:
+        text = f"{shown(requests)}: expected a list of (job, payload) or (job, payload, options)"
+        raise RequestError(text) from None
+    return list(found)
+
+
 async def wait_for(recorder: Recorder, run_id: str, timeout: Duration | None) -> Run:
     """The run once it has ended; UnknownNameError when there is none, TimeoutError when the time is over before."""
+    if not isinstance(run_id, str):
+        raise RequestError(f"{shown(run_id)} is no run's id: expected text, as enqueue(…).id is")
     run = await recorder.wait(run_id, None if timeout is None else seconds(timeout, zero=True, option="timeout"))
     if run is None:
         raise UnknownNameError("run", run_id)

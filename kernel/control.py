@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from kernel.breaker_rows import list_breakers, reset_breaker
 from kernel.bulk import FILTERS, RETRYABLE, Bulk
 from kernel.contracts.store import RunQuery
-from kernel.explain import Explainer
+from kernel.explain import Explainer, Slots
 from kernel.health import judge_health
 from kernel.model.announcement import announced_job, announced_queue, describe_job
 from kernel.model.counted import counted
@@ -22,7 +22,7 @@ from kernel.model.errors import ConfigError, RequestError, ScheduleExistsError, 
 from kernel.model.job import Policies, check_name
 from kernel.model.payload import MAX_BYTES
 from kernel.model.run import RunState, iso
-from kernel.model.schedule import ScheduleRow, Timing, make_schedule
+from kernel.model.schedule import Schedule, ScheduleRow, Timing, make_schedule
 from kernel.run_record import record_of
 from kernel.run_tree import RunTree
 
@@ -83,7 +83,7 @@ class Control:
         self._watch = engine.watch if engine else None
         self._breakers = engine.breakers if engine else None
         self._kernel = kernel
-        self._explainer = Explainer(store, clock, catalog.breaker_table)
+        self._explainer = Explainer(store, clock, catalog.breaker_table, self._slots)
         self._bulk = Bulk(store, recorder)
 
     async def call(self, operation: str, arguments: dict[str, Any]) -> Any:
@@ -113,8 +113,8 @@ class Control:
                 (json.loads(row.info) for row in await self._store.announced()), key=lambda info: str(info["job"])
             )
         most = self._catalog.max_payload
-        here = self._catalog.jobs
-        infos = [describe_job(job, self._catalog.queue(job.policies.queue), most) for job in here.values()]
+        here, table = self._catalog.jobs, self._catalog.breaker_table
+        infos = [describe_job(job, self._catalog.queue(job.policies.queue), most, table) for job in here.values()]
         elsewhere = await self._scheduler.known_elsewhere() - here.keys()
         if elsewhere:
             infos += [json.loads(row.info) for row in await self._store.announced() if row.job in elsewhere]
@@ -140,6 +140,8 @@ class Control:
         if not 1 <= limit <= MOST_RUNS:
             raise RequestError(f"limit: {shown(limit)}: expected a whole number from 1 to {MOST_RUNS:,}")
         states = None if state is None else [_state(state)]
+        if before is not None and not await self._store.runs(RunQuery(ids=[before], limit=1)):
+            raise UnknownNameError("run", before, hint="before: expected the id of the last run of the page before")
         query = RunQuery(None, states, job, queue, schedule, tag, limit, before)
         found = await self._store.runs(query)
         if not found:
@@ -456,11 +458,22 @@ class Control:
         """Why a run has not begun or how it ended; or what became of a schedule's tick at (or last before) ``at``."""
         runs = await self._store.runs(RunQuery(ids=[subject], limit=1))
         if runs:
+            if at is not None:
+                raise RequestError(
+                    f"at: {subject} is a run: expected the name of a schedule, whose tick it then chooses"
+                )
             return await self._explainer.run(runs[0], await self.jobs(), await self._queues())
         rows = {row.name: row for row in await self._rows()}
         if subject in rows:
             return await self._explainer.schedule(rows[subject], at, await self.jobs())
         raise UnknownNameError("run or schedule", subject, rows)
+
+    def _slots(self) -> Slots | None:
+        if self._engine is None:
+            return None
+        pool = self._engine.pool
+        begun = {run: worker.run.job for run, worker in pool.busy.items() if worker.run is not None}
+        return Slots(pool.concurrency, begun, {run.id for run in self._engine.ready.held()})
 
     async def plugins(self) -> list[dict[str, Any]]:
         """The plugins as the kernel that started last sees them."""
@@ -522,7 +535,18 @@ def new_row(name: str, job: str, payload: Any, options: dict[str, Any], *, intak
         schedule = make_schedule(name, job, kinds[0], spec, payload=payload or {}, **given)
     except ConfigError as error:
         raise RequestError(f"schedule {name}: {error}") from None
+    if idle := _idle_option(schedule, given):
+        raise RequestError(f"schedule {name}: {idle}")
     return ScheduleRow(name, schedule.as_text(), dynamic=True, anchor=schedule.first_tick(now), looked_until=now)
+
+
+def _idle_option(schedule: Schedule, given: Collection[str]) -> str | None:
+    """An option that was given and would change nothing."""
+    if "timezone" in given and schedule.kind == "every" and not {"start", "end"} & set(given):
+        return "timezone: it goes with cron, or with start and end, not with every alone, which counts seconds"
+    if "catch_up_max" in given and schedule.catch_up != "all" and schedule.overlap != "queue":
+        return f'catch_up_max: it goes with catch_up="all" or overlap="queue", not with catch_up="{schedule.catch_up}"'
+    return None
 
 
 def _refuse(kind: str, name: str, known: Collection[str]) -> None:
@@ -532,6 +556,11 @@ def _refuse(kind: str, name: str, known: Collection[str]) -> None:
 
 
 def _state(value: str) -> str:
+    if value == "degraded":
+        raise RequestError(
+            "state: 'degraded' is how a list shows a completed run that has notes: expected completed, "
+            "and of these take the ones that the list calls degraded"
+        )
     try:
         return RunState(value)
     except ValueError:

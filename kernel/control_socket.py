@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -141,9 +142,16 @@ def _kind_of(error: MainspringError) -> str:
     return next((kind for kind, family in _KINDS.items() if isinstance(error, family)), "request")
 
 
+async def _connect(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        text = "this path is too long for a socket, so its kernel has none; set kernel.run_dir to a shorter folder"
+        raise OSError(errno.ENAMETOOLONG, text, str(path))
+    return await asyncio.open_unix_connection(path, limit=_LONGEST_LINE)
+
+
 async def ask(path: Path, operation: str, arguments: dict[str, Any]) -> Any:
     """One operation on the kernel behind this socket; OSError when nobody listens there."""
-    reader, writer = await asyncio.open_unix_connection(path, limit=_LONGEST_LINE)
+    reader, writer = await _connect(path)
     try:
         await _send(writer, {"call": operation, "with": arguments})
         line = await reader.readline()
@@ -159,7 +167,7 @@ async def ask(path: Path, operation: str, arguments: dict[str, Any]) -> Any:
 
 async def follow(path: Path) -> AsyncIterator[dict[str, Any]]:
     """The live events of the kernel behind this socket, until it stops."""
-    reader, writer = await asyncio.open_unix_connection(path, limit=_LONGEST_LINE)
+    reader, writer = await _connect(path)
     try:
         await _send(writer, {"call": "events"})
         while line := await reader.readline():

@@ -6,13 +6,14 @@ import json
 import math
 from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel.contracts.store import RunQuery
 from kernel.model.breaker import CLOSED, OPEN, Breaker
 from kernel.model.counted import counted
 from kernel.model.duration import words
 from kernel.model.errors import RequestError, printable, shown
+from kernel.model.lifecycle import SNOOZED
 from kernel.model.loss import SETTLED_SECONDS, is_suspect, lost_in_words
 from kernel.model.queue import Queue
 from kernel.model.rate import rate_limit
@@ -21,7 +22,7 @@ from kernel.model.schedule import DAY, Timing
 from kernel.model.zones import zone_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from kernel.contracts.clock import Clock
     from kernel.contracts.store import Store
@@ -35,15 +36,38 @@ Answer = dict[str, Any]
 Reason = tuple[str, str, float | None]
 
 
+class Slots(NamedTuple):
+    """What only the kernel itself knows: which of its claimed runs have begun (id -> job), and which wait for a slot."""
+
+    concurrency: int
+    begun: Mapping[str, str]
+    waiting: Collection[str]
+
+    @property
+    def are_taken(self) -> bool:
+        return len(self.begun) >= self.concurrency
+
+    def in_words(self) -> str:
+        named = ", ".join(f"{run} of {job}" for run, job in list(self.begun.items())[:_NAMED])
+        more = ", …" if len(self.begun) > _NAMED else ""
+        most = f"{len(self.begun):,} of at most {counted(self.concurrency, 'run')} (concurrency)"
+        return f"the kernel runs {most}: it begins when one of them ends; these are {named}{more}"
+
+
 class Explainer:
-    """Reads the store alone, so that it answers beside a running kernel, and without one."""
+    """Reads the store alone, so that it answers beside a running kernel, and without one; inside one, ``slots`` too."""
 
     def __init__(
-        self, store: Store, clock: Clock, breaker_tables: Callable[[str], BreakerTable] = lambda _: {}
+        self,
+        store: Store,
+        clock: Clock,
+        breaker_tables: Callable[[str], BreakerTable] = lambda _: {},
+        slots: Callable[[], Slots | None] = lambda: None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._breaker_tables = breaker_tables
+        self._slots = slots
 
     async def run(self, run: Run, jobs: list[Answer], queues: Mapping[str, Queue]) -> Answer:
         """``jobs`` and ``queues`` are those announced. ``until`` is when the reason ends, None when nobody can say."""
@@ -60,7 +84,7 @@ class Explainer:
         now = self._clock.now()
         return (
             await self._blocked(run)
-            or _not_due(run, now)
+            or await self._not_due(run, jobs, now)
             or await self._held_back(run, jobs, now)
             or await self._broken_off(run, jobs, now)
             or await self._tried_alone(run, now)
@@ -83,7 +107,26 @@ class Explainer:
             next_one = "another kernel" if self._store.is_shared and alive else "the next kernel to start"
             text = f"claimed by kernel {run.kernel} {since}, which is not alive: {next_one} queues it again"
             return "claimed by", text, None
-        return "claimed by", f"claimed by kernel {run.kernel} (pid {who.pid}) {since}", None
+        claimed = f"claimed by kernel {run.kernel} (pid {who.pid}) {since}"
+        slots = self._slots()
+        if slots is not None and run.id in slots.waiting:
+            why = f"waits for a slot: {slots.in_words()}" if slots.are_taken else "has not begun yet"
+            return "waiting for a slot", f"{claimed}, and {why}", None
+        return "claimed by", claimed, None
+
+    async def _not_due(self, run: Run, jobs: list[Answer], now: float) -> Reason | None:
+        """Also when the breaker of its job is open, if that will hold it back then."""
+        found = _not_due(run, now)
+        if found is None or all(job["job"] != run.job for job in jobs):
+            return found
+        barred = await self._broken_off(run, jobs, now)
+        if barred is None:
+            return found
+        reason, text, until = found
+        is_later = barred[2] is not None and barred[2] > run.due
+        if not is_later and run.state != RunState.RETRYING:
+            return found
+        return barred[0] if is_later else reason, f"{text}; and {barred[1]}", barred[2] if is_later else until
 
     async def _held_back(self, run: Run, jobs: list[Answer], now: float) -> Reason | None:
         if not await self._store.kernels():
@@ -186,11 +229,12 @@ class Explainer:
 
     async def _waiting(self, run: Run) -> Reason:
         ahead = (await self._store.count(RunQuery(states=[RunState.QUEUED], queue=run.queue))).get("queued", 0)
-        return (
-            "waiting for a slot",
-            f"due since {iso(run.due)}; {counted(ahead, 'run is', 'runs are')} queued in {run.queue}",
-            None,
-        )
+        text = f"due since {iso(run.due)}; {counted(ahead, 'run is', 'runs are')} queued in {run.queue}"
+        slots = self._slots()
+        if slots is not None and slots.are_taken:
+            others = "; another kernel may take it before" if len(await self._store.kernels()) > 1 else ""
+            text = f"{slots.in_words()}{others}; {text}"
+        return "waiting for a slot", text, None
 
     async def _blocked(self, run: Run) -> Reason | None:
         """What the run waits for: runs that it depends on, or earlier ones of its schedule."""
@@ -224,7 +268,7 @@ class Explainer:
             text = f"that is ahead; {off or f'the next tick is at {iso(following)}'}"
             return answer | {"reason": "not due yet", "text": text, "tick_at": None, "result": None, "run": None}
         if not ticks:
-            return answer | self._no_tick(row, asked, jobs)
+            return answer | self._no_tick(row, asked, off)
         tick = ticks[0]
         count = f" (one of {tick.count:,} from {iso(tick.first)} to {iso(tick.last)})" if tick.count > 1 else ""
         why = f": {tick.reason}" if tick.reason else ""
@@ -239,20 +283,14 @@ class Explainer:
             "reason": tick.result, "text": text, "tick_at": iso(tick.last), "result": tick.result, "run": tick.run,
         }  # fmt: skip
 
-    def _no_tick(self, row: ScheduleRow, asked: float, jobs: list[Answer]) -> Answer:
+    def _no_tick(self, row: ScheduleRow, asked: float, off: str | None) -> Answer:
+        why = f"{off}; " if off else ""
         if row.schedule.kind != "after" and asked > row.looked_until and (
             pending := Timing(row.schedule, row.anchor).next_after(row.looked_until)
         ) and pending <= asked:  # fmt: skip
-            text = f"the tick at {iso(pending)} has not been looked at: no kernel has run since"
+            text = f"{why}the tick at {iso(pending)} has not been looked at: no kernel has run since"
             return {"reason": "no kernel alive", "text": text, "tick_at": iso(pending), "result": None, "run": None}
-        known = (
-            ""
-            if any(job["job"] == row.schedule.job for job in jobs)
-            else f"; no kernel knows the job {row.schedule.job}"
-        )
-        text = (
-            f"no tick is recorded up to {iso(asked)}: the schedule was looked at until {iso(row.looked_until)}{known}"
-        )
+        text = f"{why}no tick is recorded up to {iso(asked)}: the schedule was looked at until {iso(row.looked_until)}"
         return {"reason": "no tick", "text": text, "tick_at": None, "result": None, "run": None}
 
 
@@ -295,6 +333,9 @@ def _not_due(run: Run, now: float) -> Reason | None:
         return "retry at", f"attempt {run.attempt} failed{why}; the next one begins at {iso(run.due)}", run.due
     if is_suspect(run.losses):
         return "tried alone", f"{lost_in_words(run.losses)}; it is tried alone at {iso(run.due)}", run.due
+    if run.state == RunState.SCHEDULED and run.reason == SNOOZED:
+        text = f"it snoozed in attempt {run.attempt}; the next one begins at {iso(run.due)}, in {words(run.due - now)}"
+        return "snoozed until", text, run.due
     return "delayed until", f"delayed until {iso(run.due)}, in {words(run.due - now)}", run.due
 
 

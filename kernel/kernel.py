@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from kernel.client import wait_for
+from kernel.client import wait_for, wishes_of
 from kernel.config import Config, read_config
 from kernel.contracts.clock import SystemClock
 from kernel.contracts.service import Periodic
@@ -35,6 +35,7 @@ from kernel.model.events import (
 )
 from kernel.model.payload import encode
 from kernel.plugin_host import PluginHost, open_store
+from kernel.unused_tables import unused_tables
 from kernel.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ class Kernel:
         self._switching = asyncio.Lock()
         self._subscriptions: dict[str, list[Subscription]] = {}
         self._watched: tuple[float, int] | None = None
+        self._is_file_missing = False
 
     @classmethod
     def from_toml(cls, path: Path | str = "plugins.toml", *, clock: Clock | None = None) -> Self:
@@ -201,6 +203,8 @@ class Kernel:
         )
         self.schedules = Schedules(self.control)
         await self._tell_who_is_here()
+        for note in unused_tables(self.config, self.catalog.jobs.values()):
+            log.info("%s: %s", self.config.source.path, note)
         self._subscribe(self.host.listeners())
         self._stack.push_async_callback(self.host.stop, self)
         await self.host.start(self)
@@ -252,7 +256,7 @@ class Kernel:
 
     async def enqueue_many(self, requests: Iterable[tuple[Any, ...]]) -> list[Run]:
         """All of (job, payload) or (job, payload, options), or none of them, in one round trip."""
-        return await self.engine.intake.enqueue_many(requests)
+        return await self.engine.intake.enqueue_many(wishes_of(requests))
 
     async def wait(self, run_id: str, timeout: Duration | None = None) -> Run:
         """The run once it has ended. TimeoutError when the time is over before."""
@@ -344,8 +348,17 @@ class Kernel:
         await self._tell_who_is_here()
 
     async def _look_at_file(self) -> None:
-        stamp = _stamp(self.config.source.path)
-        if stamp is None or stamp == self._watched:
+        path = self.config.source.path
+        stamp = _stamp(path)
+        if stamp is None:
+            if not self._is_file_missing:
+                log.warning("%s is gone or cannot be reached: the kernel goes on with what it has read", path)
+            self._is_file_missing = True
+            return
+        if self._is_file_missing:
+            log.info("%s is back", path)
+            self._is_file_missing = False
+        if stamp == self._watched:
             return
         self._watched = stamp
         try:
@@ -378,7 +391,8 @@ class Kernel:
         await self.store.put("kernel", {"plugins": json.dumps(self.plugin_states())})
 
     def _describe(self, job: Job) -> dict[str, Any]:
-        return describe_job(job, self.catalog.queue(job.policies.queue), self.catalog.max_payload)
+        catalog = self.catalog
+        return describe_job(job, catalog.queue(job.policies.queue), catalog.max_payload, catalog.breaker_table)
 
     def _queues(self) -> list[Queue]:
         return list(self.config.queues.values())

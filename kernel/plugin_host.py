@@ -127,7 +127,7 @@ class PluginHost:
             for plugin in self._new(prepared.plugins):
                 plugin.forget() if self._is_alone(plugin) else plugin.let_go()
             raise error_of(prepared.problems)
-        before = self._plugins
+        before, refused_before = self._plugins, set(self._refused)
         self._plugins, self._refused = dict(prepared.plugins), prepared.refused
         self._config = prepared.config
         for name, registered in prepared.registered.items():
@@ -139,6 +139,8 @@ class PluginHost:
         for plugin in self._plugins.values():
             if plugin.is_broken and before.get(plugin.name) is not plugin:
                 self._tell_broken(plugin)
+        for one in sorted(set(self._refused) - refused_before):
+            _log_broken(one.name, one.reason, one.source)
 
     # What the plugins are and have
 
@@ -373,13 +375,18 @@ class PluginHost:
         return hear
 
     def _tell_broken(self, plugin: Plugin) -> None:
+        _log_broken(plugin.name, plugin.reason, plugin.place)
         if self._on_broken is None:
-            log.error("plugin %s is broken: %s (%s)", plugin.name, plugin.reason, plugin.place)
             return
         try:
             self._on_broken(plugin.name, plugin.reason, plugin.place)
         except Exception:
             log.exception("plugin %s is broken, and telling so failed", plugin.name)
+
+
+def _log_broken(name: str, reason: str, place: str) -> None:
+    where = f" ({place})" if place else ""
+    log.error("plugin %s is broken: %s%s", name, reason, where, extra={"plugin": name, "broken": True})
 
 
 async def _answer(plugin: Plugin, hook: Hook, values: Mapping[str, Any], within: float | None) -> Answer:

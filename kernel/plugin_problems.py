@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING
 
 from kernel.config import MAX_PROBLEMS
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from kernel.plugin import Plugin
     from kernel.plugin_finder import Finding
 
+_NOT_THERE = (os.strerror(errno.ENOENT), os.strerror(errno.ENOTDIR))
+
 
 def unknown_plugins(config: Config, finding: Finding) -> list[Problem]:
     known = finding.plugins.keys() | {one.name for one in finding.refused}
@@ -27,12 +31,12 @@ def unknown_plugins(config: Config, finding: Finding) -> list[Problem]:
 
 
 def missing_folders(config: Config, finding: Finding) -> list[Problem]:
-    """The default folder need not be there; one that plugins.toml names must."""
-    if ("kernel", "plugin_dirs") not in config.source:
-        return []
+    """The default folder need not be there; one that plugins.toml names must. Any that is there must be readable."""
+    is_named = ("kernel", "plugin_dirs") in config.source
     return [
         config.source.at(("kernel",), "plugin_dirs", f"{folder}: {reason}; expected a folder that can be read")
         for folder, reason in finding.unreadable.items()
+        if is_named or reason not in _NOT_THERE
     ]
 
 

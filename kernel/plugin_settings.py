@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from kernel.config_source import Key, Problem, Source
 
+_URL_WITH_USER = re.compile(r"//[^/\s]*@")
 _SECRET_NAME = re.compile(r"pass|secret|token|key|credential|dsn", re.IGNORECASE)
 
 
@@ -92,7 +93,10 @@ class _Report:
         self._location: tuple[str | int, ...] = detail["loc"]
         self._source = source
         self._path = path
-        self._holder, self._is_hidden = _follow(model, self._location)
+        self._holder, is_secret = _follow(model, self._location)
+        # The model asks for this lest an error repeats a password: a number, true or false is none.
+        is_hidden_text = bool(model.model_config.get("hide_input_in_errors")) and isinstance(self._input, str)
+        self._is_hidden = is_secret or is_hidden_text
 
     @property
     def is_news(self) -> bool:
@@ -110,7 +114,7 @@ class _Report:
             return _unknown(key, _known(self._holder) if self._holder else [])
         if self._type == "missing":
             return "is missing; expected a value: the setting has no default"
-        if self._is_hidden or _SECRET_NAME.search(key):
+        if self._is_hidden or _SECRET_NAME.search(key) or _has_password(self._input):
             return f"'***': {self._expected()}"
         is_plain = isinstance(self._input, str | int | float | bool) or self._input is None
         return f"{shown(self._input) if is_plain else f'a {type(self._input).__name__}'}: {self._expected()}"
@@ -124,10 +128,15 @@ class _Report:
         return " ".join(text.split()) if "expected" in text else f"expected another value: {' '.join(text.split())}"
 
 
+def _has_password(value: object) -> bool:
+    """A URL may have one, whatever its setting is named."""
+    return isinstance(value, str) and _URL_WITH_USER.search(value) is not None
+
+
 def _follow(model: type[BaseModel], location: Sequence[str | int]) -> tuple[type[BaseModel] | None, bool]:
     """The model that holds the last part of ``location``, and whether its value must not be shown."""
     holder: type[BaseModel] | None = model
-    is_hidden = bool(model.model_config.get("hide_input_in_errors"))
+    is_hidden = False
     for index, part in enumerate(location):
         info = _field(holder, part) if holder else None
         if info is None:

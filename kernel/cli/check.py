@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kernel.config import Config
+    from kernel.contracts.store import Store
+    from kernel.model.schedule import ScheduleRow
 
 _JOBS = [Column("JOB"), Column("QUEUE"), Column("DEFINED AT", is_whole=False)]
 _SCHEDULES = [Column("SCHEDULE"), Column("JOB"), Column("WHEN", is_whole=False)]
@@ -46,6 +48,7 @@ def check(context: typer.Context, *, as_json: AsJson = False) -> None:
 async def _examine(path: "Path") -> dict[str, Any]:
     from kernel.cli.plugin_code import describe_state, examine_plugins
     from kernel.config import read_config
+    from kernel.unused_tables import unused_tables
 
     config = read_config(path)
     prepared = await examine_plugins(config)
@@ -55,10 +58,12 @@ async def _examine(path: "Path") -> dict[str, Any]:
             place = f" ({state.place})" if state.place else ""
             problems.append(f"plugin {state.name} is broken: {state.reason}{place}")
     known = {job.name for state in prepared.states for job in state.jobs}
+    # Of what does not load it is not known what it uses.
+    unused = [] if problems else unused_tables(config, [job for state in prepared.states for job in state.jobs])
     wrong, notes = ([], []) if config.problems else await _look_at_store(config, known)
     return {
         "problems": problems + wrong,
-        "notes": notes + [f"plugin {state.name}: {state.note}" for state in prepared.states if state.note],
+        "notes": notes + unused + [f"plugin {state.name}: {state.note}" for state in prepared.states if state.note],
         "plugins": [describe_state(state) for state in prepared.states],
         "jobs": [
             {"job": job.name, "queue": job.policies.queue, "place": job.place}
@@ -88,11 +93,7 @@ async def _look_at_store(config: "Config", known: set[str]) -> tuple[list[str], 
     if url.startswith("memory:") or (file is not None and not file.exists()):
         return [], []
     try:
-        await store.open(None)
-        try:
-            rows = await store.schedules()
-        finally:
-            await store.close()
+        rows = await _schedules_in(store)
     except MainspringError as error:
         return [], [f"the store could not be looked at: {error}"]
     lost = [row for row in rows if row.dynamic and row.schedule.job not in known]
@@ -100,6 +101,18 @@ async def _look_at_store(config: "Config", known: set[str]) -> tuple[list[str], 
         f"the schedule {row.name}, added by hand, runs nothing: no plugin provides its job {row.schedule.job}"
         for row in sorted(lost, key=lambda row: row.name)
     ]
+
+
+async def _schedules_in(store: "Store") -> "list[ScheduleRow]":
+    """Read without a change to the store, where it can be."""
+    if (peek := getattr(store, "peek_schedules", None)) is not None:
+        rows: list[ScheduleRow] = await peek()
+        return rows
+    await store.open(None)
+    try:
+        return await store.schedules()
+    finally:
+        await store.close()
 
 
 def _print(found: dict[str, Any]) -> None:

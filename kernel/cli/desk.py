@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from kernel.config import Config
     from kernel.contracts.store import Store
+    from kernel.model.breaker import BreakerTable
 
 Json = dict[str, Any]
 
@@ -97,8 +98,13 @@ class Desk:
             return found
         prepared = await prepare_plugins(self.config)
         jobs = sorted((job for state in prepared.states for job in state.jobs), key=lambda job: job.name)
+
+        def table(breaker: str) -> BreakerTable:
+            return self.config.breakers.get(breaker, {})
+
         return [
-            describe_job(job, self.config.queue(job.policies.queue), self.config.kernel.max_payload) for job in jobs
+            describe_job(job, self.config.queue(job.policies.queue), self.config.kernel.max_payload, table)
+            for job in jobs
         ]
 
     async def job(self, name: str) -> Json:
@@ -135,6 +141,15 @@ class Desk:
                 return found
         listed: list[Json] = await self.call("breakers_list")
         return listed
+
+    async def explain(self, subject: str, at: str | None) -> Json:
+        """As a running kernel sees it, which knows what has a slot; without one, as the store says."""
+        for socket in await self.sockets():
+            with contextlib.suppress(OSError):
+                answer: Json = await ask_soon(socket, "explain", {"subject": subject, "at": at})
+                return answer
+        read: Json = await self.call("explain", subject=subject, at=at)
+        return read
 
     async def sockets(self) -> list[Path]:
         """Of the kernels that are alive on this store, as far as they are on this machine."""

@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415 - what is slow to import is imported where it is used, so that `--help` is quick
 
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,8 @@ from kernel.cli.output import as_json_text, clean, print_json, say, tell
 from kernel.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kernel.cli.desk import Desk
 
 
@@ -79,19 +82,32 @@ def enqueue(
         if not wait:
             return run
         if not as_json:
-            say(run["id"])
-            sys.stdout.flush()
+            _print(run, lambda: say(run["id"]))
         return await _end_of(desk, run, limit) | {"is_new": run["is_new"]}
 
     run = at_desk(context, work, creates=True)
     if as_json:
-        print_json(run)
+        _print(run, lambda: print_json(run))
     elif wait:
-        _print_end(run)
+        _print(run, lambda: _print_end(run))
     else:
-        say(run["id"])
+        _print(run, lambda: say(run["id"]))
     if wait and run["state"] != "completed":
         raise typer.Exit(1)
+
+
+def _print(run: dict[str, Any], output: "Callable[[], None]") -> None:
+    """What cannot be printed has happened all the same, and is told beside the output."""
+    try:
+        output()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What the stream still holds would fail once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        tell(f"the output could not be written: {error.strerror}; run {run['id']} of {run['job']} is {run['state']}")
+        raise typer.Exit(1) from None
 
 
 async def _end_of(desk: "Desk", run: dict[str, Any], limit: float | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from kernel.cli.command import AsJson, call, example
+from kernel.cli.command import AsJson, at_desk, example
 from kernel.cli.output import clean, moment, print_json, say
 
 
@@ -31,7 +31,7 @@ def explain(
 
     Of a run: why it has not begun, and until when, or how it ended. Of a schedule: what became of a tick.
     """
-    answer = call(context, "explain", subject=subject, at=at)
+    answer = at_desk(context, lambda desk: desk.explain(subject, at))
     if as_json:
         print_json(answer)
         return

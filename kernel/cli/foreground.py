@@ -38,6 +38,7 @@ class Foreground:
 
     def run(self) -> int:
         self._kernel = Kernel.from_toml(self._path)
+        self._is_up = False
         self._had_terminal = is_terminal(sys.stdout)
         self._writer = LineWriter(sys.stdout)
         self._screen = self._prepare_output()
@@ -60,18 +61,18 @@ class Foreground:
         """The screen on a terminal; None where it is logged."""
         form = self._log_format or self._kernel.config.kernel.log_format
         if self._log_format is None and is_terminal(sys.stdout):
-            # Beside the lines of runs: what went wrong, and what jobs say.
-            install(
-                LogHandler(
-                    self._writer, short_line, lambda record: record.levelno > logging.INFO or hasattr(record, "job")
-                )
-            )
+            install(LogHandler(self._writer, short_line, self._is_for_screen))
             return Screen(self._writer, colours=has_colours(sys.stdout))
         install(LogHandler(self._writer, log_renderer(is_json=form == "json"), lambda _record: True))
         return None
 
+    def _is_for_screen(self, record: logging.LogRecord) -> bool:
+        """Beside the lines of runs: what went wrong, and what jobs say. What is broken from the start the welcome names."""
+        if hasattr(record, "broken") and not self._is_up:
+            return False
+        return record.levelno > logging.INFO or hasattr(record, "job")
+
     async def _live(self) -> int:
-        self._is_up = False
         self._stopping = asyncio.Event()
         self._reloads: set[asyncio.Task[None]] = set()
         self._manager = ServiceManager(lambda: self._kernel.engine.is_working)

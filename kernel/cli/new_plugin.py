@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import keyword
 import os
+import sys
 from string import Template
 from typing import TYPE_CHECKING
 
-from kernel.model.errors import RequestError
+from kernel.model.errors import RequestError, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_OWN = frozenset({"kernel", "plugins", "mainspring"})
 
 _PACKAGE = Template('''\
 """What the plugin $name is for, in a line."""
@@ -34,7 +38,7 @@ def register_jobs():
 ''')
 
 _TEST = Template('''\
-"""Run it by: python -m pytest $folder"""
+"""Run it by: python -m pytest $folder (it needs pytest: pip install pytest)"""
 
 import asyncio
 import json
@@ -61,6 +65,19 @@ def test_a_loud_welcome_is_in_capitals(tmp_path):
 
     assert asyncio.run(story()).result == "ADA"
 ''')
+
+
+def check_new_name(name: str) -> None:
+    """RequestError for a name that Python code could not import, or that would hide another module in the plugin's tests."""
+    if keyword.iskeyword(name):
+        reason = "is a keyword of Python, so that no code could import it"
+    elif name in sys.stdlib_module_names:
+        reason = "is a module of Python's standard library, which it would hide"
+    elif name in _OWN:
+        reason = "is a module of Mainspring, which it would hide"
+    else:
+        return
+    raise RequestError(f"{shown(name)} {reason}; choose another name")
 
 
 def write_plugin(folder: Path, name: str) -> list[Path]:

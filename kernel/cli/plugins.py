@@ -12,7 +12,11 @@ from kernel.cli.output import Column, print_json, print_table, say, tell
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from kernel.cli.desk import Desk
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The plugin's name.")]
+
+_TAKEN_UP_SECONDS = 5.0
 
 _COLUMNS = [
     Column("PLUGIN"), Column("STATE"), Column("JOBS", is_number=True), Column("SCHEDULES", is_number=True),
@@ -47,20 +51,21 @@ def _row(plugin: dict[str, Any]) -> list[Any]:
 
 def enable(context: typer.Context, name: Name) -> None:
     """Switches a plugin on in plugins.toml, keeping its comments. A running kernel takes it up within a second."""
-    _switch(context.obj, name, enabled=True)
+    _switch(context, name, enabled=True)
 
 
 def disable(context: typer.Context, name: Name) -> None:
     """Switches a plugin off in plugins.toml, keeping its comments. A running kernel drains its attempts first."""
-    _switch(context.obj, name, enabled=False)
+    _switch(context, name, enabled=False)
 
 
-def _switch(path: "Path", name: str, *, enabled: bool) -> None:
+def _switch(context: typer.Context, name: str, *, enabled: bool) -> None:
     from kernel.config import load_config
     from kernel.config_edit import set_enabled
     from kernel.model.errors import RequestError, UnknownNameError
     from kernel.plugin_finder import find_plugins
 
+    path: Path = context.obj
     config = load_config(path)
     finding = find_plugins(config.kernel.plugin_dirs)
     for refused in finding.refused:
@@ -71,9 +76,42 @@ def _switch(path: "Path", name: str, *, enabled: bool) -> None:
     word = "on" if enabled else "off"
     if set_enabled(path, name, enabled=enabled):
         say(f"{name} is {word} in {path}")
+        if enabled and (state := _in_kernel(context, name)) is not None:
+            if state["state"] == "broken":
+                place = f" ({state['place']})" if state["place"] else ""
+                tell(f"plugin {name} is broken: {state['reason']}{place}")
+                raise typer.Exit(1)
+            tell("the running kernel has taken it up")
+            return
         tell("a running kernel acts on it within a second; `mainspring plugins list` shows what became of it")
     else:
         say(f"{name} was {word} already in {path}")
+
+
+def _in_kernel(context: typer.Context, name: str) -> dict[str, Any] | None:
+    """The plugin as a running kernel has it once it is not off there; None without one, or when it cannot be asked."""
+    from kernel.model.errors import MainspringError
+
+    try:
+        return at_desk(context, lambda desk: _taken_up(desk, name))
+    except MainspringError:
+        return None
+
+
+async def _taken_up(desk: "Desk", name: str) -> dict[str, Any] | None:
+    """The same; None when it takes long too."""
+    import asyncio
+    import contextlib
+
+    sockets = await desk.sockets()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_TAKEN_UP_SECONDS):
+            while sockets:
+                found = next((one for one in await desk.plugins() if one["plugin"] == name), None)
+                if found is not None and found["state"] != "off":
+                    return found
+                await asyncio.sleep(0.1)
+    return None
 
 
 def new(context: typer.Context, name: Name) -> None:
@@ -81,13 +119,14 @@ def new(context: typer.Context, name: Name) -> None:
 
     It goes into the first folder of kernel.plugin_dirs, and nothing is overwritten.
     """
-    from kernel.cli.new_plugin import write_plugin
+    from kernel.cli.new_plugin import check_new_name, write_plugin
     from kernel.config import check_plugin_name, load_config
     from kernel.model.errors import RequestError
     from kernel.plugin_finder import find_plugins
 
     config = load_config(context.obj)
     check_plugin_name(name)
+    check_new_name(name)
     if not config.kernel.plugin_dirs:
         raise RequestError("kernel.plugin_dirs names no folder in which a plugin could be made")
     same = [

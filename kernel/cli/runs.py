@@ -129,10 +129,17 @@ def show(
     fields |= {name: moment(value) for name, value in fields.items() if name.endswith("_at")}
     fields |= {name: _as_text(fields[name]) for name in ("payload", "result") if name in fields}
     if error:
-        fields["error"] = f"{error['type']}: {error['message']}"
+        fields[_error_label(found)] = f"{error['type']}: {error['message']}"
         fields |= {"traceback": error["traceback"]} if error["traceback"] else {}
     print_fields(fields | record)
     print_tree(tree)
+
+
+def _error_label(run: dict[str, Any]) -> str:
+    """Of a run that has gone on since, the error is that of an attempt before, where one can say of which."""
+    if run["state"] in ("failed", "retrying"):
+        return "error"
+    return f"last error, of attempt {run['failures']}" if run["attempt"] == run["failures"] + 1 else "last error"
 
 
 def _as_text(value: Any) -> str:

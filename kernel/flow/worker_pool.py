@@ -37,6 +37,8 @@ KILLED_SECONDS = 1.0
 """What has been killed is stuck when it has not come back after so long."""
 _SLICE_SECONDS = 0.003
 _NO_RETRY = Retry()
+_UNKNOWN = "no kernel knows the job"
+_LATE = "it had not begun in time"
 _NOT_OURS = "the kernel's lease is lost, or about to be"
 
 
@@ -118,6 +120,10 @@ class WorkerPool:
         self.sure_until = math.inf
         """Until then (elapsed time) what is claimed is known to be this kernel's; what begins later is asked about first."""
         self.may_begin: Callable[[], bool] = lambda: True
+
+    @property
+    def concurrency(self) -> int:
+        return self._concurrency
 
     @property
     def free_slots(self) -> int:
@@ -241,8 +247,10 @@ class WorkerPool:
         clock = self._clock
         started = clock.elapsed()
         page = None
-        if job is None or (started > self.sure_until and not self.may_begin()):
-            outcome: Outcome = NotBegun("no kernel knows the job" if job is None else _NOT_OURS)
+        is_late = run.extra is not None and _has_expired(run, clock.now())
+        if job is None or is_late or (started > self.sure_until and not self.may_begin()):
+            # One that has expired is ended by the next claim.
+            outcome: Outcome = NotBegun(_UNKNOWN if job is None else _LATE if is_late else _NOT_OURS)
             retry = _NO_RETRY
             ended = started
         else:
@@ -353,6 +361,11 @@ class WorkerPool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self.wake()
+
+
+def _has_expired(run: Claimed, now: float) -> bool:
+    """Whether it waited for its slot for too long; what has begun once does not expire."""
+    return run.attempt == 1 and run.extra is not None and run.extra.expires is not None and run.extra.expires <= now
 
 
 def _as_asked(asked: Asked, outcome: Outcome, job: Job) -> Outcome:

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 from kernel.model.breaker import breaker
 from kernel.model.errors import PayloadError
 from kernel.model.job import Job, Keep, Policies
-from kernel.model.parameters import Parameters
+from kernel.model.parameters import COMES_BACK, Parameters, typed
 from kernel.model.payload import MAX_BYTES, NotJsonError, encode_values
 from kernel.model.queue import Queue
 from kernel.model.rate import rate_limit
 from kernel.model.unique import unique
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kernel.model.breaker import Breaker, BreakerTable
     from kernel.model.rate import RateLimit
 
 
@@ -29,11 +32,16 @@ class SchemaParameters(Parameters):
         return True
 
     def text_of(self, job: str, payload: dict[str, Any], limit: int = MAX_BYTES) -> str:
-        """As where the code is, but whether each value comes back as what was given only the code could say."""
+        """As where the code is, as far as the schema says what each value comes back as."""
+        from kernel.model.schema_types import first_stranger  # noqa: PLC0415 - seldom used: most payloads are plain JSON
+
         try:
-            return encode_values(payload, limit=limit)
+            text = encode_values(payload, limit=limit)
         except NotJsonError as error:
             raise PayloadError(job, error.path, error.found, error.expected) from None
+        if stranger := first_stranger(payload, self.schema, self.schema):
+            raise PayloadError(job, stranger.path, typed(stranger.found), COMES_BACK)
+        return text
 
     def check(self, job: str, text: str) -> None:
         from kernel.model.schema_check import errors_in  # noqa: PLC0415 - slow to import, and most commands check no payload
@@ -47,8 +55,13 @@ class SchemaParameters(Parameters):
         raise NotImplementedError(f"{job} runs elsewhere: {text}")
 
 
-def describe_job(job: Job, queue: Queue, max_payload: int = MAX_BYTES) -> dict[str, Any]:
-    """The job as announced, listed and shown: JSON."""
+def describe_job(
+    job: Job,
+    queue: Queue,
+    max_payload: int = MAX_BYTES,
+    breaker_table: Callable[[str], BreakerTable] = lambda _: {},
+) -> dict[str, Any]:
+    """The job as announced, listed and shown: JSON. Of its breaker what holds, by the operator's table."""
     policies = job.policies
     retry = policies.retry
     return {
@@ -66,7 +79,7 @@ def describe_job(job: Job, queue: Queue, max_payload: int = MAX_BYTES) -> dict[s
         "rate_limit": _text(policies.rate_limit),
         "rate_limit_by": policies.rate_limit_by,
         "unique": None if policies.unique is None else policies.unique.arguments(),
-        "breaker": None if policies.breaker is None else policies.breaker.arguments(),
+        "breaker": _breaker(policies.breaker, breaker_table),
         "retry": {
             "attempts": retry.attempts,
             "backoff": retry.backoff,
@@ -86,6 +99,17 @@ def describe_job(job: Job, queue: Queue, max_payload: int = MAX_BYTES) -> dict[s
         "payload": job.parameters.schema,
         "max_payload": max_payload,
         "defaults": job.parameters.defaults,
+    }
+
+
+def _breaker(policy: Breaker | None, table_of: Callable[[str], BreakerTable]) -> dict[str, Any] | None:
+    if policy is None:
+        return None
+    holds = policy.thresholds.overruled_by(table_of(policy.name))
+    return policy.arguments() | {
+        "failure_threshold": holds.failure_threshold,
+        "recovery_timeout": holds.recovery_seconds,
+        "success_threshold": holds.success_threshold,
     }
 
 

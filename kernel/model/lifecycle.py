@@ -20,6 +20,9 @@ from kernel.model.run import COMPLETED, Change, Claimed, RunState, change_of, ur
 if TYPE_CHECKING:
     from kernel.model.retry import Retry
 
+SNOOZED = "snoozed"
+"""The reason of a run that has put itself off."""
+
 
 def settle(run: Claimed, outcome: Outcome, retry: Retry, now: float, spread: float) -> Change:
     """The change that ``outcome`` makes to ``run``; ``now`` in epoch seconds, ``spread`` in [0, 1) for the jitter."""
@@ -34,7 +37,7 @@ def settle(run: Claimed, outcome: Outcome, retry: Retry, now: float, spread: flo
         case Cancelled(reason):
             return _end(run, RunState.CANCELLED, now, reason=reason)
         case Snoozed(wait):
-            return _again(run, RunState.SCHEDULED, now + wait, reason="snoozed")
+            return _again(run, RunState.SCHEDULED, now + wait, reason=SNOOZED)
         case Interrupted(reason):
             return _again(run, RunState.QUEUED, run.due, reason=reason)
         case NotBegun(reason):

@@ -15,13 +15,14 @@ from pydantic_core import to_json, to_jsonable_python
 from typing_extensions import TypedDict
 
 from kernel.model.errors import ConfigError, PayloadError, nearest, shown
-from kernel.model.payload import MAX_BYTES, NotJsonError, encode, encode_values, first_difference
+from kernel.model.payload import MAX_BYTES, Difference, NotJsonError, encode, encode_values, first_difference
 from kernel.model.payload_refusal import payload_error
 from kernel.model.payload_schema import PayloadSchema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+COMES_BACK = "JSON, or a value of the parameter's own type, that comes back equal"
 _NONE = object()
 
 
@@ -88,10 +89,7 @@ class Parameters:
         self.check(job, text)
         found = first_difference(payload, self.arguments(job, text))
         if found is not None:
-            expected = "JSON, or a value of the parameter's own type, that comes back equal"
-            raise PayloadError(
-                job, found.path, f"{_typed(found.given)} would arrive as {_typed(found.arrived)}", expected
-            )
+            raise _would_differ(job, found)
         return text
 
     def arguments(self, job: str, text: str) -> dict[str, Any]:
@@ -215,8 +213,19 @@ def _fields_in(text: str) -> str:
         return shown(text)
 
 
-def _typed(value: Any) -> str:
+def typed(value: Any) -> str:
     return f"{shown(value)} ({type(value).__name__})"
+
+
+def _would_differ(job: str, found: Difference) -> PayloadError:
+    """What in a plain dict or list is no JSON is to blame, and not that it is read as a model."""
+    if type(found.given) in (dict, list):
+        try:
+            encode(found.given)
+        except NotJsonError as inner:
+            expected = f"JSON, as what is around it; or all of it as {type(found.arrived).__name__}"
+            return PayloadError(job, found.path + inner.path, inner.found, expected)
+    return PayloadError(job, found.path, f"{typed(found.given)} would arrive as {typed(found.arrived)}", COMES_BACK)
 
 
 def _named(function: Callable[..., Any]) -> str:

@@ -16,6 +16,8 @@ READS = "x-reads"
 """What a text or number is read as: a schema of pydantic-core, as JSON. It stands for the bounds beside it."""
 CODE = "x-code"
 """Set where only the job's code knows what it takes: the rest of the schema there is for people."""
+TUPLE = "x-tuple"
+"""Set where a list is read as a tuple, and the standard has no word for it."""
 
 _BOUNDS = ("le", "ge", "lt", "gt")
 _LEAVES = {
@@ -61,6 +63,8 @@ class PayloadSchema(GenerateJsonSchema):
             return found | self._reads(schema)
         if kind in _DICTS:
             return self._with_names(schema, found)
+        if kind == "tuple" and "prefixItems" not in found:
+            return found | {TUPLE: True}
         return self._with_aliases(schema, found) if kind in _WITH_FIELDS else found
 
     def _is_beyond(self, schema: Any) -> bool:  # noqa: PLR0911 - one answer for each kind
@@ -76,7 +80,7 @@ class PayloadSchema(GenerateJsonSchema):
                 return own is not Enum._missing_.__func__  # type: ignore[attr-defined] # it is a classmethod
             case "model":
                 return bool(schema.get("custom_init"))
-            case "generator":
+            case "generator" | "function-plain":
                 return True
             case kind if kind in _LEAVES:
                 has_flags = not isinstance(schema.get("pattern", ""), str)  # a compiled one may have some

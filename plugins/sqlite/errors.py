@@ -18,6 +18,14 @@ def is_busy(error: Exception) -> bool:
     return _name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
 
+def says_read_only(error: Exception) -> bool:
+    return _name(error).startswith("SQLITE_READONLY")
+
+
+def unwritable(error: object, path: Path) -> ConfigError:
+    return ConfigError(f"{path}: cannot be written ({error}); look at the rights of the file and of its folder")
+
+
 def as_store_error(error: Exception, path: Path) -> Exception:
     """The error that the caller gets; what is none of the database's stays as it is."""
     if isinstance(error, UnicodeEncodeError | OverflowError):
@@ -39,9 +47,11 @@ def as_config_error(error: Exception, path: Path) -> Exception:
     if is_busy(error) or _is_full(error) or name.startswith("SQLITE_IOERR"):
         return as_store_error(error, path)
     if name == "SQLITE_NOTADB":
-        return ConfigError(f"{path}: this file is no SQLite database; {_BACKUP}")
+        return ConfigError(
+            f"{path}: this file is no SQLite database; choose another path, or, if it was the store, {_BACKUP}"
+        )
     if isinstance(error, OSError) or name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-        return ConfigError(f"{path}: cannot be written ({error}); look at the rights of the file and of its folder")
+        return unwritable(error, path)
     return ConfigError(f"{path}: the store is damaged ({error}); {_BACKUP}")
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from kernel.model.errors import MainspringError, StoreError
 
 from .database import Database
-from .errors import as_config_error, is_busy
+from .errors import as_config_error, is_busy, says_read_only
 from .locks import KernelLock, WriteLock
-from .place import Identity, beside, prepare
+from .place import Identity, beside, is_file, make_folder, tighten
 from .room import Room
-from .schema import check_library, connect, connect_reader, create, prepare_writer, upgrade, version_of
+from .schema import check_library, check_owner, connect, connect_reader, create, prepare_writer, upgrade, version_of
 from .worker import LIMIT_SECONDS
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Files:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.versions = (0, 0)
+        self.is_read_only = False
         self._opened: Opened | None = None
 
     @property
@@ -57,7 +58,14 @@ class Files:
         kernel_lock = write_lock = None
         try:
             check_library()
-            is_there = prepare(self.path)
+            is_there = is_file(self.path)
+            if is_there:
+                # Before anything is changed or made: it may be some other file, named by mistake.
+                check_owner(self.path)
+                if kernel is not None:
+                    tighten(self.path)
+            else:
+                make_folder(self.path)
             kernel_lock = KernelLock(beside(self.path, ".lock"))
             if kernel is not None:
                 kernel_lock.take(self.path, kernel.id)
@@ -110,7 +118,7 @@ class Files:
             identity = Identity.of(self.path)
             self.versions = upgrade(connection, self.path)
             writer = Database(connection, Room())
-            _begin_life(writer, kernel)
+            self.is_read_only = _begin_life(writer, kernel)
             reader = connect_reader(self.path)
             identity.check()
             companions = tuple(Identity.of(beside(self.path, suffix)) for suffix in ("-wal", "-shm", ".lock", ".write"))
@@ -132,12 +140,22 @@ def locked(lock: WriteLock, path: Path) -> Iterator[None]:
         yield
 
 
-def _begin_life(database: Database, kernel: KernelRow | None) -> None:
-    """Sees that the store can be written; a kernel signs in."""
+def _begin_life(database: Database, kernel: KernelRow | None) -> bool:
+    """Whether the store can be read only, which does for a client that looks; a kernel signs in."""
     _begin(database.connection)
+    is_read_only = False
     if kernel is not None:
         database.change("kernel_put", *kernel)
+    else:
+        try:
+            # SQLite begins to write in a file that it may not write, and complains about the first change alone.
+            database.connection.execute("UPDATE mainspring_schema SET version = version WHERE FALSE")
+        except sqlite3.OperationalError as error:
+            if not says_read_only(error):
+                raise
+            is_read_only = True
     database.connection.execute("COMMIT")
+    return is_read_only
 
 
 def _begin(connection: sqlite3.Connection) -> None:

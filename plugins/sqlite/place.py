@@ -34,15 +34,14 @@ def path_of(url: str) -> Path:
     return Path(path[1:])
 
 
-def prepare(path: Path) -> bool:
-    """Makes the folder, sees to the rights of the file, and says whether there is one; ConfigError when it cannot be used."""
+def is_file(path: Path) -> bool:
+    """Whether there is one, and changes nothing; ConfigError when it cannot be used."""
     try:
-        _make_folder(path.parent)
         found = os.lstat(path)
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; choose a path that can be written") from None
+        raise _unusable(path, error) from None
     if not stat.S_ISREG(found.st_mode):
         kind = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "no ordinary file"
         raise ConfigError(f"{path}: this is {kind}, which is refused; name the file itself")
@@ -50,8 +49,39 @@ def prepare(path: Path) -> bool:
         raise ConfigError(
             f"{path}: this file is empty, and no store ever is; put a backup in its place, or delete it to begin anew"
         )
-    _tighten(path, found)
     return True
+
+
+def make_folder(path: Path) -> None:
+    """For a store that is about to be made."""
+    missing = []
+    folder = path.parent
+    try:
+        while not folder.exists():
+            missing.append(folder)
+            folder = folder.parent
+        for one in reversed(missing):
+            one.mkdir(_PRIVATE_FOLDER, exist_ok=True)
+    except OSError as error:
+        raise _unusable(path, error) from None
+
+
+def tighten(path: Path) -> None:
+    """Takes from others the right to read it, and what SQLite has put beside it."""
+    for one in (path, beside(path, "-wal"), beside(path, "-shm")):
+        try:
+            mode = stat.S_IMODE(os.lstat(one).st_mode)
+            if mode & 0o077:
+                one.chmod(_PRIVATE_FILE)
+                log.warning("%s: others could read it (mode %o); it is private now", one, mode)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            log.warning("%s: others can read it, and that cannot be changed by this user; chmod it to 600", one)
+
+
+def _unusable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{path}: {error.strerror}; choose a path that can be written")
 
 
 class Identity(NamedTuple):
@@ -80,26 +110,3 @@ class Identity(NamedTuple):
             f"{self.path}: this file of the store {what} while it was open: nothing is written any more; "
             "put it back, or restart"
         )
-
-
-def _make_folder(folder: Path) -> None:
-    missing = []
-    while not folder.exists():
-        missing.append(folder)
-        folder = folder.parent
-    for one in reversed(missing):
-        one.mkdir(_PRIVATE_FOLDER, exist_ok=True)
-
-
-def _tighten(path: Path, found: os.stat_result) -> None:
-    """The same for what SQLite has put beside it."""
-    for one in (path, beside(path, "-wal"), beside(path, "-shm")):
-        try:
-            mode = stat.S_IMODE(found.st_mode if one is path else os.lstat(one).st_mode)
-            if mode & 0o077:
-                one.chmod(_PRIVATE_FILE)
-                log.warning("%s: others could read it (mode %o); it is private now", one, mode)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            log.warning("%s: others can read it, and that cannot be changed by this user; chmod it to 600", one)

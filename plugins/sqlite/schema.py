@@ -45,6 +45,15 @@ def check_library() -> None:
         raise ConfigError(f"SQLite {sqlite3.sqlite_version} is too old: expected {needed} or newer; use a newer Python")
 
 
+def check_owner(path: Path) -> None:
+    """ConfigError when the file is not Mainspring's, or none of SQLite's. Takes no lock, and makes no file beside it."""
+    connection = connect(path, "ro&immutable=1")
+    try:
+        _check_id(connection, path)
+    finally:
+        connection.close()
+
+
 def connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
     """A connection of which only the file is decided; it never makes one."""
     connection = sqlite3.connect(
@@ -123,8 +132,7 @@ def _sync(path: Path) -> None:
 
 def version_of(connection: sqlite3.Connection, path: Path) -> int:
     """The schema's version; ConfigError when this is no store, or one of a newer program."""
-    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise ConfigError(f"{path}: this database belongs to another program; choose another path")
+    _check_id(connection, path)
     applied = dict(connection.execute("SELECT version, checksum FROM mainspring_schema").fetchall())
     if not applied:
         raise ConfigError(f"{path}: the store is damaged: it knows no schema version; put a backup in its place")
@@ -140,6 +148,11 @@ def version_of(connection: sqlite3.Connection, path: Path) -> int:
                 "use the program that made it, or move the file away to begin with an empty store"
             )
     return int(version)
+
+
+def _check_id(connection: sqlite3.Connection, path: Path) -> None:
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise ConfigError(f"{path}: this database belongs to another program; choose another path")
 
 
 def upgrade(connection: sqlite3.Connection, path: Path) -> tuple[int, int]:

@@ -16,12 +16,13 @@ from . import control, lists, looks, records, small
 from .claim import claim
 from .dependents import edges
 from .enqueue import enqueue
+from .errors import unwritable
 from .finish import finish
 from .place import SCHEME
 from .rates import Rate, room_at
 from .reader import Reader
 from .rescue import rescue
-from .status import StoreStatus, status_of, upgraded
+from .status import StoreStatus, schedules_of, status_of, upgraded
 from .writer import Writer
 
 if TYPE_CHECKING:
@@ -133,6 +134,10 @@ class SqliteStore:
     async def status(self, *, check: bool = False) -> StoreStatus:
         """What ``db status`` tells, open or not; nothing is changed. ``check`` reads the whole file."""
         return await asyncio.to_thread(status_of, self._path, check=check)
+
+    async def peek_schedules(self) -> list[ScheduleRow]:
+        """What ``check`` looks at; the store need not be open, and nothing is changed."""
+        return await asyncio.to_thread(schedules_of, self._path)
 
     async def upgrade(self) -> tuple[int, int]:
         """What ``db upgrade`` does: (version before, version now). Opening a store does the same."""
@@ -273,6 +278,8 @@ class SqliteStore:
     def _write(self, step: Callable[[Database], T]) -> asyncio.Future[T]:
         if self._writer is None:
             raise StoreError(f"{self._path}: the store is not open")
+        if self._writer.files.is_read_only:
+            raise unwritable("attempt to write a readonly database", self._path)
         return self._writer.call(step)
 
     async def _read(self, step: Callable[[Database], T]) -> T:

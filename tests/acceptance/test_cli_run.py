@@ -220,6 +220,35 @@ def test_the_configuration_may_ask_for_json(tmp_path: Path) -> None:
         assert kernel.stop() == 0
 
 
+def test_away_from_a_terminal_a_broken_plugin_is_one_error_in_the_log(place: Place) -> None:
+    sick = place.write_plugin("sick", "raise ValueError('a fever')\n")
+    place.write_plugin("ill", "raise ValueError('a cough')\n")
+    place.config.write_text(CONFIG + "[plugins.sick]\n")
+    with place.kernel("--log-format", "json") as kernel:
+        told = [json.loads(line) for line in kernel.out if "a fever" in line]
+        enabled = place.run("plugins", "enable", "ill")
+        later = json.loads(kernel.wait_for("a cough"))
+        assert kernel.stop() == 0
+
+    said = f"plugin sick is broken: import: ValueError: a fever ({sick}/__init__.py:1)"
+    assert [(line["level"], line["event"], line["plugin"]) for line in told] == [("error", said, "sick")]
+    assert (later["level"], later["plugin"]) == ("error", "ill")
+    assert (enabled.status, enabled.out) == (1, "ill is on in plugins.toml\n")
+    assert "plugin ill is broken: import: ValueError: a cough (" in enabled.err
+
+
+def test_a_configuration_that_is_gone_is_told_once_and_so_is_its_return(place: Place) -> None:
+    with place.kernel() as kernel:
+        text = place.config.read_text()
+        place.config.unlink()
+        kernel.wait_for("is gone or cannot be reached: the kernel goes on with what it has read")
+        place.config.write_text(text)
+        kernel.wait_for("plugins.toml is back")
+        assert kernel.stop() == 0
+
+    assert sum("is gone" in line for line in kernel.out) == 1
+
+
 def test_on_a_terminal_it_shows_what_was_loaded_and_a_line_for_each_run(place: Place) -> None:
     place.write_plugin("sick", "raise ValueError('a fever')\n")
     place.config.write_text(CONFIG + "[plugins.sick]\n")
@@ -234,6 +263,7 @@ def test_on_a_terminal_it_shows_what_was_loaded_and_a_line_for_each_run(place: P
 
     assert re.search(r"enabled.*shop +8 jobs, 1 schedule\b", shown)
     assert re.search(r"broken.*sick +import: ValueError: a fever \(.*plugins/sick/__init__.py:1\)", shown)
+    assert shown.count("a fever") == 1
     assert re.search(r"next \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ  shop.hourly  every 1 h", shown)
     assert re.search(r"\d\d:\d\d:\d\d  \x1b\[1;31mfailed.*shop.fail.*attempt 1 .*ValueError: no luck", shown)
     assert re.search(r"\d\d:\d\d:\d\d  \x1b\[32mcompleted.*shop.greet.*attempt 1", shown)

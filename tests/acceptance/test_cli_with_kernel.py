@@ -64,6 +64,23 @@ def test_a_running_run_is_explained_and_cancelled(place: Place) -> None:
     wait_until(lambda: place.state_of(run) == "cancelled")
 
 
+def test_explain_asks_the_kernel_who_has_its_slots_and_refuses_an_instant_for_a_run(tmp_path: Path) -> None:
+    alone = Place(tmp_path, CONFIG.replace("[kernel]", "[kernel]\nconcurrency = 1"))
+    with alone.kernel() as kernel:
+        first = alone.enqueue("shop.nap")
+        wait_until(lambda: alone.state_of(first) == "running")
+        second = alone.enqueue("shop.greet", "--payload", '{"name": "Ada"}')
+        wait_until(lambda: f"these are {first} of shop.nap" in alone.good("explain", second).out)
+        why = alone.good("explain", second).out
+        refused = alone.run("explain", second, "--at", "2026-01-01T00:00")
+        alone.good("runs", "cancel", first)
+        assert kernel.stop() == 0
+
+    assert "the kernel runs 1 of at most 1 run (concurrency): it begins when one of them ends" in why
+    assert refused.status == 2
+    assert f"at: {second} is a run: expected the name of a schedule" in refused.err
+
+
 def test_a_paused_queue_holds_its_runs_back_until_it_is_resumed(place: Place) -> None:
     place.good("queues", "pause", "held")
     run = place.enqueue("shop.hourly", "--queue", "held")

@@ -115,6 +115,16 @@ def test_a_run_that_waits_cannot_be_retried(place: Place) -> None:
     assert f"run {run} is queued" in done.err
 
 
+def test_a_queue_that_no_job_has_is_noted_by_check_and_is_no_error(place: Place) -> None:
+    place.config.write_text(CONFIG + "\n[queues.nap]\nconcurrency = 1\n", encoding="utf-8")
+
+    done = place.good("check")
+
+    assert "note: [queues.nap]: no job of an enabled plugin has this queue" in done.err
+    assert 'Did you mean "naps"?' in done.err
+    assert "the configuration is good" in done.out
+
+
 def test_waiting_without_a_kernel_ends_with_the_timeout(place: Place) -> None:
     done = place.run("enqueue", "shop.hourly", "--wait", "--timeout", "0s")
 
@@ -335,6 +345,48 @@ def test_a_new_plugin_passes_its_own_test_and_can_be_enabled(place: Place) -> No
     assert tested.returncode == 0, tested.stdout
     place.good("plugins", "enable", "hello")
     place.good("enqueue", "hello.welcome", "--payload", '{"name": "Ada", "loud": true}')
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("class", "is a keyword of Python"),
+        ("json", "is a module of Python's standard library"),
+        ("kernel", "is a module of Mainspring"),
+        ("plugins", "is a module of Mainspring"),
+    ],
+)
+def test_a_new_plugin_takes_no_name_that_python_would_stumble_over(place: Place, name: str, reason: str) -> None:
+    done = place.run("plugins", "new", name)
+
+    assert (done.status, done.out) == (2, "")
+    assert f"'{name}' {reason}" in done.err
+    assert not (place.folder / "plugins" / name).exists()
+
+
+def test_a_page_after_a_run_that_is_not_there_is_an_error(place: Place) -> None:
+    place.enqueue("shop.nap")
+
+    done = place.run("runs", "list", "--before", "nope")
+
+    assert (done.status, done.out) == (2, "")
+    assert "no run named 'nope'" in done.err
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--wait", "--timeout", "0")])
+def test_a_run_whose_id_cannot_be_printed_is_told_on_stderr(place: Place, options: tuple[str, ...]) -> None:
+    if not os.path.exists("/dev/full"):  # noqa: PTH110 - a device
+        pytest.skip("no /dev/full here")
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - as a shell would
+        done = subprocess.run(
+            [sys.executable, "-m", "kernel", "enqueue", "shop.nap", *options],
+            cwd=place.folder, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+        )  # fmt: skip
+
+    (run,) = place.good("runs", "list", "--json").json
+    said = f"the output could not be written: No space left on device; run {run['id']} of shop.nap is queued\n"
+    assert (done.returncode, done.stderr.count("could not be written")) == (1, 1)
+    assert said in done.stderr
 
 
 def test_a_new_plugin_overwrites_nothing(place: Place) -> None:

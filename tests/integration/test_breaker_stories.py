@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
@@ -314,3 +315,15 @@ async def test_the_job_announces_its_breaker(place: Place) -> None:
         "name": "partner", "failure_threshold": 5, "recovery_timeout": 60.0, "success_threshold": 3, "when_open": "skip",
     }  # fmt: skip
     assert jobs["shop.ask_by_hand"]["breaker"] is None
+
+
+async def test_a_job_is_told_with_the_thresholds_that_hold_after_a_reload_too(on_disk: Place) -> None:
+    on_disk.configure("[breakers.partner]\nfailure_threshold = 2")
+    async with on_disk.kernel(FakeClock()) as kernel:
+        [first] = [job for job in await kernel.control.jobs() if job["job"] == "shop.fetch"]
+        announced = [json.loads(row.info) for row in await kernel.store.announced() if row.job == "shop.fetch"]
+        on_disk.configure("[breakers.partner]\nfailure_threshold = 7")
+        await kernel.reload()
+        again = [json.loads(row.info) for row in await kernel.store.announced() if row.job == "shop.fetch"]
+
+    assert [one["breaker"]["failure_threshold"] for one in (first, *announced, *again)] == [2, 2, 7]

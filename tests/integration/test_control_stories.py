@@ -283,3 +283,46 @@ async def test_a_run_is_not_retried_before_the_one_that_it_depends_on_has_comple
         await flow.ended(parent)
         await control.runs_retry(runs=[child.id])
         assert (await flow.ended(child)).state == "completed"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"every": "10m", "timezone": "Europe/Berlin"},
+            "timezone: it goes with cron, or with start and end, not with every",
+        ),
+        ({"every": "10m", "catch_up": "skip", "catch_up_max": 5}, 'catch_up_max: it goes with catch_up="all" or'),
+        ({"cron": "0 3 * * *", "catch_up_max": 5}, 'overlap="queue", not with catch_up="latest"'),
+    ],
+)
+async def test_an_option_that_would_change_nothing_of_a_schedule_is_refused(options: dict[str, Any], said: str) -> None:
+    async with running(*JOBS) as flow:
+        with pytest.raises(RequestError) as caught:
+            await control_of(flow).schedules_add(name="often", job="demo.work", options=options)
+        rows = await flow.store.schedules()
+
+    assert said in str(caught.value)
+    assert rows == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"every": "10m", "timezone": "Europe/Berlin", "start": "2026-01-02T00:00"},
+        {"cron": "0 3 * * *", "timezone": "Europe/Berlin", "catch_up": "all", "catch_up_max": 5},
+        {"every": "10m", "overlap": "queue", "catch_up_max": 5},
+    ],
+)
+async def test_where_they_change_something_they_are_taken(options: dict[str, Any]) -> None:
+    async with running(*JOBS) as flow:
+        await control_of(flow).schedules_add(name="often", job="demo.work", options=options)
+        [row] = await flow.store.schedules()
+
+    assert row.name == "often"
+
+
+async def test_who_lists_the_degraded_runs_is_told_how_they_are_found() -> None:
+    async with running(*JOBS) as flow:
+        with pytest.raises(RequestError, match="'degraded' is how a list shows a completed run that has notes"):
+            await control_of(flow).runs_list(state="degraded")

@@ -6,12 +6,12 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from kernel.control_socket import SocketServer
+import pytest
+
+from kernel.control_socket import SocketServer, ask, follow
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 async def test_the_socket_is_its_owners_alone_and_the_umask_of_other_threads_is_left_alone(
@@ -31,3 +31,12 @@ async def test_the_socket_is_its_owners_alone_and_the_umask_of_other_threads_is_
 
     await server.stop()
     assert not path.exists()
+
+
+async def test_of_a_path_that_is_too_long_it_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 100) / "k.sock"
+
+    with pytest.raises(OSError, match=r"too long for a socket.*set kernel\.run_dir to a shorter folder"):
+        await ask(path, "health", {})
+    with pytest.raises(OSError, match="too long for a socket"):
+        await anext(follow(path))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import sys
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
@@ -243,6 +245,19 @@ async def test_an_unknown_plugin_is_an_error_with_line_and_nearest_name(folder: 
     assert found == ['3: [plugins.helth]: no plugin of this name. Did you mean "health"?']
 
 
+async def test_a_folder_of_plugins_that_cannot_be_read_is_an_error_though_it_is_the_default_one(
+    folder: PluginFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(_path: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("kernel.plugin_finder.os.scandir", closed)
+
+    (found,) = await refused(folder, "")
+
+    assert f"[kernel] plugin_dirs: {folder.path}: Permission denied; expected a folder that can be read" in found
+
+
 async def test_a_folder_of_plugins_that_is_not_there_is_an_error_only_when_it_is_asked_for(tmp_path: Path) -> None:
     folder = PluginFolder(tmp_path)
     folder.path.rmdir()
@@ -468,6 +483,23 @@ async def test_no_secret_is_shown_by_what_is_wrong_with_the_settings(folder: Plu
     assert "canary" not in "".join(found)
     assert "4711" not in "".join(found)
     assert "Atlantis" not in "".join(found)
+
+
+async def test_a_value_that_stands_in_the_file_is_shown_but_not_a_url_with_a_password(folder: PluginFolder) -> None:
+    folder.write(
+        "cars", "from pydantic import BaseModel\nclass Settings(BaseModel):\n    size: int = 1\n    place: int = 1\n"
+    )
+
+    found = await refused(folder, '[plugins.cars]\nsize = "big"\nplace = "http://ada:canary@host"')
+
+    assert found[0].startswith("2: [plugins.cars] size: 'big': expected")
+    assert found[1].startswith("3: [plugins.cars] place: '***': expected")
+
+
+async def test_the_settings_of_the_fleet_show_what_stands_in_the_file(folder: PluginFolder) -> None:
+    (found,) = await refused(folder, "[plugins.fleet]\npartner_port = 99999")
+
+    assert found == "2: [plugins.fleet] partner_port: 99999: expected less than or equal to 65535"
 
 
 async def test_an_unset_variable_is_told_once_and_not_again_as_a_missing_setting(folder: PluginFolder) -> None:

@@ -13,7 +13,7 @@ import pytest
 from kernel import Context, Retry, Snooze, job
 from kernel.contracts.store import RunQuery
 from kernel.flow.worker_pool import Asked
-from kernel.model.events import RunReleased, RunStuck
+from kernel.model.events import RunExpired, RunReleased, RunStarted, RunStuck
 from kernel.model.queue import Queue
 from kernel.testing import settle, until
 from tests.flow_kit import job_of, running
@@ -473,6 +473,44 @@ async def test_an_attempt_that_is_cut_short_by_shutdown_is_queued_again_and_cost
     assert (found.state, found.failures, found.reason) == ("queued", 0, "the kernel stops")
     [event] = flow.told(RunReleased)
     assert event.reason == "the kernel stops"
+
+
+async def test_a_run_that_waited_for_its_slot_past_its_time_to_begin_expires(gate: Gate) -> None:
+    async with running(gate_job(bound(gate, "wait")), concurrency=1) as flow:
+        first = await flow.enqueue()
+        late = await flow.enqueue(expires="2s")
+        in_time = await flow.enqueue(expires="1h")
+        is_claimed = (await flow.run(late)).state == "running"
+        await flow.clock.advance(8)
+        gate.let_go()
+        await flow.clock.advance(0.1)
+        ended = [await flow.ended(run) for run in (first, late, in_time)]
+        await settle()
+
+    assert is_claimed
+    assert [run.state for run in ended] == ["completed", "expired", "completed"]
+    assert (ended[1].reason, ended[1].attempt) == ("expired", 0)
+    assert [told.run for told in flow.told(RunExpired)] == [late.id]
+    assert [told.run for told in flow.told(RunStarted)] == [first.id, in_time.id]
+
+
+async def test_what_has_begun_once_does_not_expire_while_it_waits_for_its_next_slot(gate: Gate) -> None:
+    tries = []
+
+    async def twice(ctx: Context) -> None:
+        tries.append(ctx.attempt)
+        if len(tries) == 1:
+            raise OSError("not yet")
+
+    retried = job_of(twice, retry=Retry(attempts=2, base="1s", jitter=0))
+    async with running(gate_job(bound(gate, "wait")), retried, concurrency=1) as flow:
+        run = await flow.enqueue("demo.twice", expires="2s")
+        await flow.enqueue()
+        await flow.clock.advance(8)
+        gate.let_go()
+        ended = await flow.ended(run)
+
+    assert (ended.state, tries) == ("completed", [1, 2])
 
 
 async def test_what_is_claimed_and_not_begun_goes_back_as_if_it_had_not_been_claimed(gate: Gate) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kernel import Breaker
 from kernel.model.announcement import announced_job, announced_queue, describe_job
 from kernel.model.errors import RequestError
 from kernel.model.queue import Queue
@@ -100,3 +101,19 @@ def test_a_client_refuses_a_unique_field_that_is_no_parameter() -> None:
 
     with pytest.raises(RequestError, match=r"unique: 'car' is no parameter of the job; expected one of car_id, tenant"):
         make_run("id", job.name, job.policies, "{}", {"unique": Unique(by="car")}, 1e9, job.parameters)
+
+
+def test_of_a_breaker_it_tells_what_holds_by_the_operators_table() -> None:
+    async def work() -> None: ...
+
+    described = job_of(work, breaker=Breaker("partner", success_threshold=2, when_open="skip"))
+    told = describe_job(
+        described,
+        Queue("default"),
+        breaker_table={"partner": {"failure_threshold": 7, "recovery_seconds": 90.0}}.__getitem__,
+    )
+
+    assert told["breaker"] == {
+        "name": "partner", "failure_threshold": 7, "recovery_timeout": 90.0, "success_threshold": 2, "when_open": "skip",
+    }  # fmt: skip
+    assert describe_job(described, Queue("default"))["breaker"]["failure_threshold"] == 5

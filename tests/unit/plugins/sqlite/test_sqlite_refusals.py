@@ -12,6 +12,8 @@ import pytest
 
 from kernel.contracts.store import Claim, RunQuery
 from kernel.model.errors import ConfigError, MainspringError, StoreLockedError
+from plugins.sqlite import opening
+from plugins.sqlite.schema import connect
 from plugins.sqlite.store import SqliteStore
 from tests.unit.plugins.sqlite.sqlite_samples import (
     JOB,
@@ -79,6 +81,64 @@ async def test_a_database_of_another_program_is_refused_and_left_as_it_is(path: 
 
     assert "belongs to another program; choose another path" in await refusal(path)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("is_database", [True, False])
+async def test_a_file_that_is_no_store_keeps_its_rights_and_stands_alone(path: Path, is_database: bool) -> None:
+    path.parent.mkdir()
+    if is_database:
+        look_into_and_commit(path, "CREATE TABLE run (id)")
+    else:
+        path.write_text("notes")
+    path.chmod(0o644)
+
+    await refusal(path)
+    for operation in (SqliteStore(path).status, SqliteStore(path).upgrade, SqliteStore(path).peek_schedules):
+        with pytest.raises(ConfigError):
+            await operation()
+
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+async def test_a_client_of_a_store_that_can_only_be_read_lists_and_says_why_it_writes_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await opened_and_closed(path)
+    # As root may write everything: what SQLite does by itself for another user.
+    monkeypatch.setattr(opening, "connect", lambda path: connect(path, "ro"))
+    store = SqliteStore(path)
+    await store.open(None)
+
+    assert len(await store.runs(RunQuery())) == 1
+    with pytest.raises(ConfigError, match=r"cannot be written .*; look at the rights of the file"):
+        await store.enqueue(news(1), {})
+
+    await store.close()
+
+
+async def test_looking_at_a_store_that_is_not_open_changes_nothing(path: Path) -> None:
+    store = await opened_and_closed(path)
+    for lock in (".lock", ".write"):
+        path.with_name(path.name + lock).unlink()
+    path.chmod(0o644)
+    before = path.stat()
+
+    found = await store.status(check=True)
+
+    assert (found.runs, found.integrity, await store.peek_schedules()) == ({"queued": 1}, "ok", [])
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+    assert (path.stat().st_mode, path.stat().st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
+
+
+async def test_what_another_has_not_checkpointed_yet_is_seen_by_a_look_too(path: Path) -> None:
+    store = SqliteStore(path)
+    await store.open(KERNEL)
+    await store.enqueue(news(3), {})
+
+    assert (await SqliteStore(path).status()).runs == {"queued": 3}
+
+    await store.close()
 
 
 async def test_a_store_of_a_newer_schema_is_refused(path: Path) -> None:
