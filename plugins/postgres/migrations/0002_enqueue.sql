@@ -123,6 +123,16 @@ AS $$
 $$;
 
 -- ' Did you mean "…"?' for the known job whose name has most pairs of letters in common with this one, or nothing.
+-- What the jobs are, as announced.sql reads them: of the kernels that are alive; of all when none of them has announced anything.
+CREATE VIEW mainspring.announced_job AS
+WITH told AS (
+    SELECT announced.*, coalesce(kernel.lease_until > mainspring.clock(), false) AS is_alive
+    FROM mainspring.announced LEFT JOIN mainspring.kernel ON kernel.id = announced.kernel
+)
+SELECT DISTINCT ON (job) job, plugin, queue, info FROM told
+WHERE is_alive OR NOT EXISTS (SELECT 1 FROM told WHERE is_alive)
+ORDER BY job, announced DESC, kernel;
+
 CREATE FUNCTION mainspring.nearest_job(name text) RETURNS text LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -135,7 +145,7 @@ AS $$
                 SELECT substr(lower(left(name, 200)), n, 2) FROM generate_series(1, length(left(name, 200)) - 1) AS n
             ) AS pairs
         ) / greatest(length(job) + length(left(name, 200)) - 2, 1) AS likeness
-        FROM mainspring.announced
+        FROM mainspring.announced_job
     ) AS known
     WHERE likeness > 0.5 ORDER BY likeness DESC, job LIMIT 1
 $$;
@@ -209,7 +219,7 @@ DECLARE
     holder_state smallint;
     names text;
 BEGIN
-    SELECT announced.info::jsonb INTO info FROM mainspring.announced WHERE announced.job = enqueue.job;
+    SELECT announced.info::jsonb INTO info FROM mainspring.announced_job AS announced WHERE announced.job = enqueue.job;
     IF info IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('there is no job named %L', left(enqueue.job, 200)),
@@ -318,7 +328,7 @@ BEGIN
     END IF;
 
     SELECT coalesce(max((announced.info::jsonb ->> 'queue_max_waiting')::bigint), 1000000) INTO most_waiting
-    FROM mainspring.announced WHERE announced.queue = enqueue.queue;
+    FROM mainspring.announced_job AS announced WHERE announced.queue = enqueue.queue;
 
     FOR try IN 1 .. 10 LOOP
         now := mainspring.clock();
