@@ -196,7 +196,7 @@ class Engine:
         await self._quietly(self._pruner.stop())
         await self._quietly(self.scheduler.stop())
         await self._quietly(self.claimer.stop())
-        await self._quietly(self.watch.stop())
+        self.watch.drain()
         await self.membership.stop()
         self.claimer.release(lambda _run: True, "the kernel stops")
         is_drained = await self._drained_within(grace_seconds)
@@ -210,6 +210,7 @@ class Engine:
                 log.warning(
                     "attempts of %s did not end; their runs are queued again at the next start", ", ".join(names)
                 )
+        await self._quietly(self.watch.stop())
         await self.pool.close()
         self._threads.close()
         await self.processes.stop()

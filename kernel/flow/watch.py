@@ -57,6 +57,7 @@ class Watch:
         self._seen: Signals | None = None
         self._paused: dict[str, float] = {}
         self._has_unheeded_cancels = False
+        self._is_draining = False
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._periodic = Periodic("watch", 1.0, self._turn, clock)
@@ -68,6 +69,10 @@ class Watch:
         self._recorder.on_cancels = self._changed.set
         self._task = asyncio.create_task(self._follow(), name="mainspring:changes")
         await self._periodic.start()
+
+    def drain(self) -> None:
+        """The kernel stops: from now on only what concerns the runs that still go on is heeded."""
+        self._is_draining = True
 
     async def stop(self) -> None:
         await self._periodic.stop()
@@ -87,12 +92,8 @@ class Watch:
             self._recorder.trouble("watch", error)
 
     async def _compare(self) -> None:
-        step = await self._scheduler.heed_clock()
-        if step:
-            log.warning("the wall clock was set %s by %.1f s", "forward" if step > 0 else "back", abs(step))
-            self._bus.publish(ClockStepped(self._clock.now(), step))
-            self._claimer.wake()
-        self._scheduler.rearm()
+        if not self._is_draining:
+            await self._compare_clocks()
         if self._has_unheeded_cancels:
             self._changed.set()
         if self._clock.elapsed() - self._swept_at >= _SWEEP_SECONDS:
@@ -101,6 +102,14 @@ class Watch:
             await self._breakers.sweep()
             await self._scheduler.heed_elsewhere()
             await self._store.beat(self._kernel_id, self._clock.now())
+
+    async def _compare_clocks(self) -> None:
+        step = await self._scheduler.heed_clock()
+        if step:
+            log.warning("the wall clock was set %s by %.1f s", "forward" if step > 0 else "back", abs(step))
+            self._bus.publish(ClockStepped(self._clock.now(), step))
+            self._claimer.wake()
+        self._scheduler.rearm()
 
     async def _follow(self) -> None:
         while True:
@@ -122,10 +131,11 @@ class Watch:
 
     async def _take_changes(self) -> None:
         signals, seen = await self._store.signals(), self._seen
-        if seen is None or signals.queues != seen.queues:
-            await self._read_pauses()
-        if seen is None or signals.schedules != seen.schedules:
-            await self._scheduler.reload()
+        if not self._is_draining:
+            if seen is None or signals.queues != seen.queues:
+                await self._read_pauses()
+            if seen is None or signals.schedules != seen.schedules:
+                await self._scheduler.reload()
         if seen is None or signals.breakers != seen.breakers:
             await self._breakers.refresh()
         if seen is None or signals.cancels != seen.cancels or self._has_unheeded_cancels:

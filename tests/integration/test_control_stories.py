@@ -326,3 +326,20 @@ async def test_who_lists_the_degraded_runs_is_told_how_they_are_found() -> None:
     async with running(*JOBS) as flow:
         with pytest.raises(RequestError, match="'degraded' is how a list shows a completed run that has notes"):
             await control_of(flow).runs_list(state="degraded")
+
+
+async def test_a_run_may_be_cancelled_while_the_kernel_waits_for_it_to_end() -> None:
+    async def nap() -> None:
+        await asyncio.Event().wait()
+
+    flow = await Flow([nap]).start()
+    run = await flow.engine.intake.enqueue("demo.nap")
+    await flow.until_state(run, "running")
+    stopping = asyncio.create_task(flow.engine.stop(30.0))
+    await settle()
+
+    await flow.engine.recorder.cancel([run.id], "by hand")
+    await settle()
+
+    assert (await flow.run(run)).state == "cancelled"
+    assert await stopping
