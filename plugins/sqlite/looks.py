@@ -26,9 +26,7 @@ def look(
     """Looks of one schedule go one after another, all others together."""
     answers: list[Looked | None] = [None] * len(looks)
     for together in _rounds(looks):
-        rows = [
-            (number, looks[number].schedule, looks[number].expected, looks[number].version) for number in together
-        ]
+        rows = [(number, looks[number].schedule, looks[number].expected, looks[number].version) for number in together]
         held: list[tuple[Look, Looked]] = []
         for number, unfinished in database.list_each("look_facts", rows):
             looked = decide(looks[number], [Unfinished(run, str(STATE_OF[state])) for run, state in nested(unfinished)])

@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from textwrap import dedent
+from textwrap import dedent, indent
 from typing import TYPE_CHECKING
 
 import pytest
@@ -587,6 +588,30 @@ def test_a_plugin_that_kills_three_starts_is_left_out_of_the_fourth_until_its_co
     ]
     assert fifth.stdout.splitlines() == ["bad enabled ", "good enabled "]
     assert list(mark.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["import", "start"])
+def test_kernels_that_start_at_one_moment_in_one_folder_do_not_take_each_other_for_dead(
+    folder: PluginFolder, where: str
+) -> None:
+    waits = (
+        "from pathlib import Path\nimport time\n(Path(__file__).parent / f'in-{os.getpid()}').touch()\n"
+        "while not (Path(__file__).parent / 'go').exists():\n    time.sleep(0.02)\n"
+    )
+    text = waits if where == "import" else f"@hookimpl\ndef start(kernel):\n{indent(waits, '    ')}"
+    place = folder.write("slow", f"{HEAD}\n{text}\n").parent
+    (folder.root / "plugins.toml").write_text("[plugins.slow]\n")
+
+    with ThreadPoolExecutor(5) as threads:
+        starts = [threads.submit(start_of, folder.root) for _ in range(5)]
+        deadline = time.monotonic() + 40
+        while len(list(place.glob("in-*"))) < 5 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        (place / "go").touch()
+        said = [start.result().stdout for start in starts]
+
+    assert said == ["slow enabled \n"] * 5
+    assert list((folder.root / "run" / "importing").iterdir()) == []
 
 
 async def test_marks_that_cannot_be_written_do_no_harm(folder: PluginFolder, caplog: pytest.LogCaptureFixture) -> None:

@@ -80,11 +80,11 @@ BEGIN
             RETURN '[' || coalesce(written, '') || ']';
         WHEN 'string' THEN
             written := value::text;
-            IF octet_length(written) = length(written) THEN
+            IF octet_length(written) = length(written) AND strpos(written, chr(127)) = 0 THEN
                 RETURN written;
             END IF;
             SELECT string_agg(CASE
-                WHEN code < 128 THEN letter
+                WHEN code < 127 THEN letter
                 WHEN code < 65536 THEN '\u' || lpad(to_hex(code), 4, '0')
                 ELSE '\u' || to_hex(55296 + ((code - 65536) >> 10)) || '\u' || to_hex(56320 + ((code - 65536) & 1023))
             END, '' ORDER BY number) INTO written
@@ -122,7 +122,7 @@ AS $$
     FROM (SELECT mainspring.key_json(value) AS written OFFSET 0) AS key
 $$;
 
--- ' Did you mean "…"?' for the known job whose name has most pairs of letters in common with this one, or nothing.
+-- 'Did you mean "…"?' for the known job whose name has most letters, and pairs of them, in common with this one, or NULL.
 CREATE FUNCTION mainspring.nearest_job(name text) RETURNS text LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -130,14 +130,15 @@ AS $$
     FROM (
         SELECT job, 2.0 * (
             SELECT count(*) FROM (
-                SELECT substr(lower(job), n, 2) FROM generate_series(1, length(job) - 1) AS n
+                SELECT substr(lower(job), n, many) FROM generate_series(1, length(job)) AS n, generate_series(1, 2) AS many
                 INTERSECT
-                SELECT substr(lower(left(name, 200)), n, 2) FROM generate_series(1, length(left(name, 200)) - 1) AS n
-            ) AS pairs
-        ) / greatest(length(job) + length(left(name, 200)) - 2, 1) AS likeness
+                SELECT substr(lower(name), n, many)
+                FROM generate_series(1, least(length(name), 200)) AS n, generate_series(1, 2) AS many
+            ) AS parts
+        ) / (2 * (length(job) + length(name))) AS likeness
         FROM mainspring.announced
     ) AS known
-    WHERE likeness > 0.5 ORDER BY likeness DESC, job LIMIT 1
+    WHERE likeness > 0.4 ORDER BY likeness DESC, job LIMIT 1
 $$;
 
 -- Whether a queue has as many waiting runs as it may have. Where it may have very many they are counted only when the
@@ -391,4 +392,4 @@ END
 $$;
 
 -- Who may enqueue is said by name: GRANT USAGE ON SCHEMA, and GRANT EXECUTE ON this function.
-REVOKE ALL ON FUNCTION mainspring.enqueue(text, jsonb, integer, interval, timestamptz, text, text, interval, text[]) FROM PUBLIC;
+-- (text, jsonb, integer, interval, timestamptz, text, text, interval, text[]) FROM PUBLIC;

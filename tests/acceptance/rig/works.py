@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -89,15 +89,33 @@ class Works:
         self.accepted.update(ids)
         return ids
 
-    async def holds(self, *kernels: str) -> None:
-        """Gives all of them what takes long, and waits until each of these has begun some: they have something to lose."""
-        await self.enqueue(60, 1.5, priority=0)
+    async def have_begun_long_ones(self, *programs: Program) -> None:
+        """Gives them what takes long, and waits until each of these has begun some: they have something to lose."""
+        await self.enqueue(8 * len(self.lives), 2.0, "works.long", priority=0)
 
-        async def have_long_ones(store: PostgresStore) -> bool:
-            held = Counter(run.kernel for run in await _running(store) if run.priority == 0)
-            return all(held[kernel] >= 3 for kernel in kernels)
+        def have_begun() -> bool:
+            return all(any(line.job == "works.long" for line in program.journal) for program in programs)
 
-        await self.comes_about(have_long_ones)
+        await until(have_begun, LIMIT)
+
+    async def take_part(self, *programs: Program, job: str = "works.piece") -> float:
+        """Gives all of them more and more to do until each of these has begun some of it; how many seconds it took.
+
+        One kernel may well take all that there is of short ones.
+        """
+        begun_at = time.monotonic()
+
+        def idle() -> list[int]:
+            begun = (
+                (one, [line for line in one.journal if line.at > begun_at and line.job == job]) for one in programs
+            )
+            return [one.life for one, lines in begun if not lines]
+
+        while left := idle():
+            assert time.monotonic() - begun_at < LIMIT, f"{left} begin nothing\n{self.logs()}"
+            await self.enqueue(20, 0.1, job)
+            await asyncio.sleep(0.3)
+        return time.monotonic() - begun_at
 
     # What can be seen of them
 
@@ -147,17 +165,6 @@ class Works:
             return all(run.kernel != kernel for run in await _running(store))
 
         return await self.comes_about(holds_nothing)
-
-    async def is_at_work_again(self) -> float:
-        """Waits until more has begun in each kernel; how many seconds it took."""
-        begun_at = time.monotonic()
-        before = [len(member.journal) for member in self.lives]
-
-        def all_work() -> bool:
-            return all(len(member.journal) > had for member, had in zip(self.lives, before, strict=True))
-
-        await until(all_work, LIMIT)
-        return time.monotonic() - begun_at
 
     async def has_members(self, *programs: Program) -> None:
         """Waits until these, and no others, are in the list of kernels, all alive."""
