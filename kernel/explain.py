@@ -149,7 +149,7 @@ class Explainer:
             most = limit * max(len(kernels), 1)
             holders = await self._store.runs(RunQuery(states=[RunState.RUNNING], limit=most, **{kind: name}))
             held = Counter(one.kernel for one in holders)
-            if (all(held[one.id] >= limit for one in kernels) if kernels else len(holders) >= limit):
+            if all(held[one.id] >= limit for one in kernels) if kernels else len(holders) >= limit:
                 where = " in each kernel" if scope == "kernel" else ""
                 text = f"the {kind} {name} runs at most {limit:,} at once{where}: held by {_listed(holders)}"
                 return "limit", text, None

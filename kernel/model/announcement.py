@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -29,10 +29,15 @@ if TYPE_CHECKING:
 class SchemaParameters(Parameters):
     """Parameters known by their JSON Schema alone; as strict as the code's own check where a schema can be."""
 
+    _validators: list[Any] = field(default_factory=list, init=False, compare=False, repr=False)
+    """The one that checks, from the first payload on: making it takes longer than checking."""
+
     def check(self, job: str, text: str) -> None:
         from jsonschema.exceptions import best_match  # noqa: PLC0415 - takes 100 ms, and most commands check no payload
 
-        error = best_match(_validator(self.schema).iter_errors(json.loads(text)))
+        if not self._validators:
+            self._validators.append(_validator(self.schema))
+        error = best_match(self._validators[0].iter_errors(json.loads(text)))
         if error is None:
             return
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)

@@ -31,7 +31,7 @@ def register_jobs():
 JOBS = [sell]
 """
 MORE = """
-@job
+@job(concurrency=4, concurrency_scope="kernel")
 async def fresh(ctx: Context, seconds: float) -> int:
     write("CHORES_JOURNAL", "begun", ctx)
     return ctx.attempt

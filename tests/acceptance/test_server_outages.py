@@ -28,7 +28,7 @@ BACK_SECONDS = 15.0
 async def test_the_server_is_restarted_and_is_away_for_a_while(
     tmp_path: Path, own_server: Server, own_url: str, tell: Tell
 ) -> None:
-    await restart_twice(Works(tmp_path, own_url), own_server, tell, away=11.0)
+    await restart_twice(Works(tmp_path, own_url), own_server, tell, away=6.0)
 
 
 @pytest.mark.torture

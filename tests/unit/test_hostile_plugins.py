@@ -591,26 +591,29 @@ def test_a_plugin_that_kills_three_starts_is_left_out_of_the_fourth_until_its_co
 
 
 @pytest.mark.parametrize("where", ["import", "start"])
-def test_kernels_that_start_at_one_moment_in_one_folder_do_not_take_each_other_for_dead(
+def test_kernels_that_start_in_one_folder_while_others_still_do_are_not_taken_for_dead(
     folder: PluginFolder, where: str
 ) -> None:
+    here = folder.root / "here"
+    here.mkdir()
     waits = (
-        "from pathlib import Path\nimport time\n(Path(__file__).parent / f'in-{os.getpid()}').touch()\n"
-        "while not (Path(__file__).parent / 'go').exists():\n    time.sleep(0.02)\n"
+        f"from pathlib import Path\nhere = Path({str(here)!r})\n(here / f'in-{{os.getpid()}}').touch()\n"
+        "while not (here / 'go').exists():\n    time.sleep(0.02)\n"
     )
     text = waits if where == "import" else f"@hookimpl\ndef start(kernel):\n{indent(waits, '    ')}"
-    place = folder.write("slow", f"{HEAD}\n{text}\n").parent
+    folder.write("slow", f"{HEAD}\n{text}\n")
     (folder.root / "plugins.toml").write_text("[plugins.slow]\n")
 
     with ThreadPoolExecutor(5) as threads:
-        starts = [threads.submit(start_of, folder.root) for _ in range(5)]
-        deadline = time.monotonic() + 40
-        while len(list(place.glob("in-*"))) < 5 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        (place / "go").touch()
+        starts = []
+        for number in range(5):
+            starts.append(threads.submit(start_of, folder.root))
+            while len(list(here.glob("in-*"))) <= number and not starts[-1].done():
+                time.sleep(0.02)
+        (here / "go").touch()
         said = [start.result().stdout for start in starts]
 
-    assert said == ["slow enabled \n"] * 5
+    assert said == ["good off \nslow enabled \n"] * 5
     assert list((folder.root / "run" / "importing").iterdir()) == []
 
 

@@ -42,6 +42,8 @@ $$;
 CREATE CONSTRAINT TRIGGER edge_late AFTER INSERT ON mainspring.edge DEFERRABLE INITIALLY DEFERRED
 FOR EACH ROW WHEN (NEW.is_late) EXECUTE FUNCTION mainspring.settle_late_edge();
 
+CREATE INDEX announced_job ON mainspring.announced (job);
+
 -- UUIDv7 (RFC 9562): milliseconds, then what is left of the microseconds, then chance.
 CREATE FUNCTION mainspring.new_id() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -136,7 +138,7 @@ AS $$
                 FROM generate_series(1, least(length(name), 200)) AS n, generate_series(1, 2) AS many
             ) AS parts
         ) / (2 * (length(job) + length(name))) AS likeness
-        FROM mainspring.announced
+        FROM (SELECT DISTINCT job FROM mainspring.announced) AS announced
     ) AS known
     WHERE likeness > 0.4 ORDER BY likeness DESC, job LIMIT 1
 $$;
@@ -144,7 +146,7 @@ $$;
 -- Whether a queue has as many waiting runs as it may have. Where it may have very many they are counted only when the
 -- indexes, as they were when they were looked at last, hold half as many.
 CREATE FUNCTION mainspring.is_full(name text, most bigint) RETURNS boolean LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
 DECLARE
     waiting bigint;
@@ -185,7 +187,7 @@ CREATE FUNCTION mainspring.enqueue(
     expires interval DEFAULT NULL,
     tags text[] DEFAULT NULL
 ) RETURNS text LANGUAGE plpgsql VOLATILE
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 <<made>>
@@ -210,7 +212,17 @@ DECLARE
     holder_state smallint;
     names text;
 BEGIN
-    SELECT announced.info::jsonb INTO info FROM mainspring.announced WHERE announced.job = enqueue.job;
+    -- As the statement announced: of kernels that are alive, of all when none of them has announced anything.
+    SELECT announced.info::jsonb INTO info FROM mainspring.announced
+    WHERE announced.job = enqueue.job AND (
+        EXISTS (SELECT 1 FROM mainspring.kernel WHERE kernel.id = announced.kernel AND kernel.lease_until > mainspring.clock())
+        OR NOT EXISTS (
+            SELECT 1 FROM mainspring.kernel
+            WHERE kernel.lease_until > mainspring.clock()
+                AND EXISTS (SELECT 1 FROM mainspring.announced AS other WHERE other.kernel = kernel.id)
+        )
+    )
+    ORDER BY announced.announced DESC, announced.kernel LIMIT 1;
     IF info IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('there is no job named %L', left(enqueue.job, 200)),
@@ -318,8 +330,13 @@ BEGIN
         key := unique_key;
     END IF;
 
-    SELECT coalesce(max((announced.info::jsonb ->> 'queue_max_waiting')::bigint), 1000000) INTO most_waiting
-    FROM mainspring.announced WHERE announced.queue = enqueue.queue;
+    IF queue = info ->> 'queue' THEN
+        most_waiting := (info ->> 'queue_max_waiting')::bigint;
+    ELSE
+        SELECT (announced.info::jsonb ->> 'queue_max_waiting')::bigint INTO most_waiting
+        FROM mainspring.announced WHERE announced.queue = enqueue.queue ORDER BY announced.announced DESC LIMIT 1;
+    END IF;
+    most_waiting := coalesce(most_waiting, 1000000);
 
     FOR try IN 1 .. 10 LOOP
         now := mainspring.clock();
@@ -392,4 +409,4 @@ END
 $$;
 
 -- Who may enqueue is said by name: GRANT USAGE ON SCHEMA, and GRANT EXECUTE ON this function.
--- (text, jsonb, integer, interval, timestamptz, text, text, interval, text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mainspring.enqueue(text, jsonb, integer, interval, timestamptz, text, text, interval, text[]) FROM PUBLIC;

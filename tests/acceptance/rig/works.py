@@ -9,11 +9,12 @@ import asyncio
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,6 +42,7 @@ QUICK_LEASE = 4.0
 _ALL = 10_000_000
 _WRITTEN_SECONDS = 2.0
 """After so long an outcome is in the store, of a kernel that could write it."""
+_COMPLETED = re.compile(r'event="run completed" .*\brun=(\S+) attempt=(\d+)')
 STRICT = {"works.beat", "shop.beat"}
 """Schedules of which every tick makes a run."""
 
@@ -98,10 +100,10 @@ class Works:
 
         await until(have_begun, LIMIT)
 
-    async def take_part(self, *programs: Program, job: str = "works.piece") -> float:
+    async def take_part(self, *programs: Program, job: str = "works.long") -> float:
         """Gives all of them more and more to do until each of these has begun some of it; how many seconds it took.
 
-        One kernel may well take all that there is of short ones.
+        A job of which each kernel takes a few only: else one may well have it all.
         """
         begun_at = time.monotonic()
 
@@ -113,7 +115,7 @@ class Works:
 
         while left := idle():
             assert time.monotonic() - begun_at < LIMIT, f"{left} begin nothing\n{self.logs()}"
-            await self.enqueue(20, 0.1, job)
+            await self.enqueue(5 * len(self.lives), 0.2, job)
             await asyncio.sleep(0.3)
         return time.monotonic() - begun_at
 
@@ -215,7 +217,11 @@ class Works:
     async def wrong(self) -> list[str]:
         """When all have ended: runs that are lost, doubled or not completed, and ticks that are."""
         left = await self._left()
-        return [*self._not_done(left), *self._done_again(left), *wrong_in_the_ledger(left), *_ticks_without_run(left)]
+        return [
+            *self._not_done(left), *self._done_again(left), *self._told_wrongly(left), *wrong_in_the_ledger(left),
+            *_ticks_without_run(left),
+            *(f"kernel {program.life}: a traceback in its log" for program in self.lives if "Traceback" in program.log),
+        ]  # fmt: skip
 
     async def runs(self) -> list[Run]:
         """All that are in the store."""
@@ -246,6 +252,16 @@ class Works:
                 yield f"{run.job} {run.id} was lost, and no kernel had come to harm"
             if run.failures:
                 yield f"{run.job} {run.id} has {run.failures} failures"
+
+    def _told_wrongly(self, left: Left) -> Iterator[str]:
+        """That a run has completed is told by the kernel whose outcome was taken, and once."""
+        told = [(program.life, *found) for program in self.lives for found in _COMPLETED.findall(program.log)]
+        for life, run, attempt in told:
+            if run in left.runs and int(attempt) != left.runs[run].attempt:
+                yield f"{run}: kernel {life} tells that attempt {attempt} has completed, not {left.runs[run].attempt}"
+        for run, count in Counter(run for _, run, _ in told).items():
+            if count > 1:
+                yield f"{run}: that it has completed is told {count} times"
 
     def _done_again(self, left: Left) -> Iterator[str]:
         """A run is executed once, but for what a program that came to harm had begun before."""

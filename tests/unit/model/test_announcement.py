@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from kernel.model import announcement
 from kernel.model.announcement import announced_job, announced_queue, describe_job
-from kernel.model.errors import RequestError
+from kernel.model.errors import PayloadError, RequestError
 from kernel.model.queue import Queue
 from kernel.model.rate import RateLimit
 from kernel.model.request import make_run
@@ -100,3 +101,22 @@ def test_a_client_refuses_a_unique_field_that_is_no_parameter() -> None:
 
     with pytest.raises(RequestError, match=r"unique: 'car' is no parameter of the job; expected one of car_id, tenant"):
         make_run("id", job.name, job.policies, "{}", {"unique": Unique(by="car")}, 1e9, job.parameters)
+
+
+def test_what_checks_payloads_of_a_job_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    make = announcement._validator
+
+    def counted(schema: dict[str, Any]) -> Any:
+        made.append(schema)
+        return make(schema)
+
+    monkeypatch.setattr(announcement, "_validator", counted)
+    parameters = announced_job(sent(describe_job(job_of(process_car), Queue("default")))).parameters
+
+    for _ in range(3):
+        parameters.check("demo.process_car", '{"car_id":"1"}')
+    with pytest.raises(PayloadError):
+        parameters.check("demo.process_car", '{"car_id":1}')
+
+    assert len(made) == 1

@@ -312,6 +312,24 @@ async def test_a_waiting_run_is_replaced_and_a_running_one_is_left(
     assert (json.loads(run.payload)["tenant"], run.priority, run.extra and run.extra.tags) == ("new", 1, ("x",))
 
 
+async def test_a_run_that_is_being_claimed_is_not_replaced(
+    store: PostgresStore, connection: Connection, postgres_url: str
+) -> None:
+    first = await call(connection, "fleet.newest", {"tenant": "old"})
+    kernel = await asyncpg.connect(postgres_url)
+    claim = kernel.transaction()
+    await claim.start()
+    await kernel.execute("UPDATE mainspring.run SET state = 5, kernel = 'kernel-1', token = 1")
+    second = asyncio.ensure_future(call(connection, "fleet.newest", {"tenant": "new"}))
+    await blocked_backends(postgres_url, 1)
+    await claim.commit()
+
+    assert await second == first
+    found = await run_of(store, first)
+    assert (found.state, found.payload) == ("running", {"tenant": "old"})
+    await kernel.close()
+
+
 async def test_a_burst_that_is_debounced_makes_one_run(store: PostgresStore, connection: Connection) -> None:
     first = await call(connection, "fleet.quiet", {"speed": 1})
     second = await call(connection, "fleet.quiet", {"speed": 2})
@@ -379,6 +397,23 @@ async def test_an_unknown_job_is_an_error_with_the_nearest_name(
         await connection.fetchval("SELECT mainspring.enqueue($1)", name)
 
     assert caught.value.hint.startswith(hint)
+
+
+async def test_what_holds_of_a_job_is_what_the_kernels_that_are_alive_say(
+    open_store: Open, store: PostgresStore, connection: Connection, postgres_url: str
+) -> None:
+    newer = await open_store(2)
+    await announce(newer, job_of(sync, plugin="fleet", priority=1), job_of(sync, plugin="old"), kernel="kernel-2")
+    while_alive = await run_of(store, await call(connection, "fleet.sync"))
+    await call(connection, "old.sync")
+    execute(postgres_url, "UPDATE mainspring.kernel SET lease_until = 0 WHERE id = 'kernel-2'")
+    after = await run_of(store, await call(connection, "fleet.sync"))
+    with pytest.raises(asyncpg.UndefinedObjectError):
+        await call(connection, "old.sync")
+    execute(postgres_url, "UPDATE mainspring.kernel SET lease_until = 0")
+    with_none = await run_of(store, await call(connection, "old.sync"))
+
+    assert (while_alive.priority, after.priority, with_none.job) == (1, 5, "old.sync")
 
 
 async def test_a_payload_that_is_left_out_or_null_is_an_empty_one(store: PostgresStore, connection: Connection) -> None:
