@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kernel import events
+    from kernel.blocking_client import BlockingClient
     from kernel.client import Client
     from kernel.decorators import after, cron, every, job
     from kernel.flow.context import Context
@@ -52,6 +53,7 @@ _HOMES = {
     "kernel.model.run": ("Run", "RunState"),
     "kernel.kernel": ("Kernel",),
     "kernel.client": ("Client",),
+    "kernel.blocking_client": ("BlockingClient",),
     "kernel.upcoming": ("upcoming",),
     "kernel.model.errors": (
         "RetryAfter", "Snooze", "Cancel", "GiveUp", "BreakerOpen", "CrashError", "MainspringError", "ConfigError", "RequestError",
@@ -75,6 +77,6 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "job", "cron", "every", "after", "hookimpl", "Context", "Retry", "Keep", "Unique", "RateLimit", "Breaker",
     "RetryAfter", "Snooze", "Cancel", "GiveUp", "BreakerOpen", "CrashError",
-    "events", "Run", "RunState", "Kernel", "Client", "upcoming",
+    "events", "Run", "RunState", "Kernel", "Client", "BlockingClient", "upcoming",
     "MainspringError", "ConfigError", "RequestError", "UnknownNameError", "PayloadError", "StoreError", "StoreFullError",
 ]  # fmt: skip

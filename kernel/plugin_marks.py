@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 from typing import TYPE_CHECKING
@@ -34,13 +35,14 @@ class Marks:
     def while_running(self, plugin: str, changed_at: int, *, starting: bool = False) -> Iterator[None]:
         """The mark stands while the body runs, and stays when the process ends in it."""
         path = self._path(plugin, starting=starting)
-        if path is not None:
-            _write(path, _deaths(path, changed_at) + 1)
+        mark = None if path is None else _made(path, changed_at)
         try:
             yield
         finally:
-            if path is not None:
+            if path is not None and mark is not None:
                 _remove(path)
+                with contextlib.suppress(OSError):  # the plugin may have closed it
+                    os.close(mark)
 
     def _paths(self, plugin: str) -> list[Path]:
         found = (self._path(plugin, starting=False), self._path(plugin, starting=True))
@@ -51,26 +53,58 @@ class Marks:
 
 
 def _deaths(path: Path, changed_at: int) -> int:
+    """How many starts have died in it; one that is in it just now has not."""
     try:
-        if path.stat().st_mtime_ns < changed_at:
-            return 0
-        text = path.read_text(encoding="ascii", errors="replace")
+        mark = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return 0
-    # A mark that was being written when the process died counts as one.
+    try:
+        is_alive = not _locked(mark, fcntl.LOCK_SH)
+        return _counted(mark, changed_at) - is_alive
+    finally:
+        os.close(mark)
+
+
+def _made(path: Path, changed_at: int) -> int | None:
+    """The open mark, with one start more in it, locked for as long as this process lives.
+
+    None when it cannot be written, and when another kernel that starts in this folder is in the plugin just now: its mark
+    will do for both.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mark = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        _warn(path, error)
+        return None
+    try:
+        if _locked(mark, fcntl.LOCK_EX):
+            text = str(_counted(mark, changed_at) + 1).encode()
+            os.ftruncate(mark, os.pwrite(mark, text, 0))
+            return mark
+    except OSError as error:
+        _warn(path, error)
+    os.close(mark)
+    return None
+
+
+def _locked(mark: int, how: int) -> bool:
+    try:
+        fcntl.flock(mark, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _counted(mark: int, changed_at: int) -> int:
+    text = os.pread(mark, 16, 0).decode("ascii", "replace")
+    if not text or os.fstat(mark).st_mtime_ns < changed_at:
+        return 0
     return int(text) if text.isdecimal() and len(text) < 9 else 1
 
 
-def _write(path: Path, deaths: int) -> None:
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123 - it has no path, only a descriptor
-            file.write(str(deaths))
-    except OSError as error:
-        log.warning(
-            "%s cannot be written (%s): a plugin that kills the kernel will not be found out", path, error.strerror
-        )
+def _warn(path: Path, error: OSError) -> None:
+    log.warning("%s cannot be written (%s): a plugin that kills the kernel will not be found out", path, error.strerror)
 
 
 def _remove(path: Path) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kernel.contracts.clock import STEP_SECONDS
+
 if TYPE_CHECKING:
     from kernel.contracts.clock import Clock
 
-_STEP_SECONDS = 0.5
 _AT_ONE_MOMENT_SECONDS = 0.1
 
 
@@ -28,7 +29,7 @@ class ClockSteps:
         """By how many seconds it was set, or 0.0; the very same step until it is ``taken``, so that it can be tried again."""
         if self._found is None:
             offset = self._offset_now()
-            if abs(offset - self._offset) <= _STEP_SECONDS:
+            if abs(offset - self._offset) <= STEP_SECONDS:
                 self._offset, self._compared_at = offset, self._clock.elapsed()
                 return 0.0
             self._found = offset

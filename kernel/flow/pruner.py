@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from kernel.contracts.service import Periodic
+from kernel.model.errors import StoreError
 from kernel.model.job import Keep
 
 if TYPE_CHECKING:
     from kernel.contracts.clock import Clock
     from kernel.contracts.store import Store
     from kernel.flow.catalog import Catalog
+
+log = logging.getLogger(__name__)
 
 TICKS_KEPT_SECONDS = 7 * 24 * 3600.0
 _EVERY_SECONDS = 30.0
@@ -25,13 +29,24 @@ class Pruner:
         self._store = store
         self._catalog = catalog
         self._clock = clock
-        self._periodic = Periodic("pruner", _EVERY_SECONDS, self.turn, clock)
+        self._periodic = Periodic("pruner", _EVERY_SECONDS, self._try, clock)
+        self._is_troubled = False
 
     async def start(self) -> None:
         await self._periodic.start()
 
     async def stop(self) -> None:
         await self._periodic.stop()
+
+    async def _try(self) -> None:
+        """A store that does not take it will do so the next time: said once."""
+        try:
+            await self.turn()
+            self._is_troubled = False
+        except StoreError as error:
+            if not self._is_troubled:
+                log.warning("nothing is pruned until the store takes it: %s", error)
+            self._is_troubled = True
 
     async def turn(self) -> None:
         """Prunes until nothing is left to prune."""

@@ -322,13 +322,16 @@ class Recorder:
         last_words = [noted for one in batch if one.page is not None for noted in await one.page.last_words()]
         done, again = await self._finish_surely([one.change for one in batch], last_words)
         self.written += len(batch)
+        written = await self._written_after_all(batch, done.written) if again else done.written
         nobody_asks = not self._watchers and not self._bus.wants(RunCompleted)
         is_room_made = done.freed
-        for one, was_current in zip(batch, done.written, strict=True):
+        for one, was_current in zip(batch, written, strict=True):
             if nobody_asks and was_current and _is_plain(one):
                 continue
-            self._tell(one, was_current=was_current or again)
+            self._tell(one, was_current=was_current)
             is_room_made = is_room_made or _had_a_key(one.run)
+        if not all(written):
+            _log_refused([one for one, was_current in zip(batch, written, strict=True) if not was_current])
         if is_room_made or self.give_place(one.run for one in batch):
             self.on_new_work(-math.inf)
         if done.cancelled:
@@ -359,6 +362,22 @@ class Recorder:
             else:
                 self.recovered(_OUTCOMES)
                 return done, again
+
+    async def _written_after_all(self, batch: list[Finished], written: Sequence[bool]) -> list[bool]:
+        """What an earlier try has written, of which no answer came, is there as it was written.
+
+        Of what has not ended with it nobody can say: another kernel may have claimed it since.
+        """
+        ended = {
+            one.change.id: one.change
+            for one, was_current in zip(batch, written, strict=True)
+            if not was_current and one.change.finished is not None
+        }
+        refused: set[str] = set()
+        with contextlib.suppress(StoreError):
+            found = await self._store.runs(RunQuery(ids=list(ended), limit=len(ended))) if ended else []
+            refused = {run.id for run in found if (run.token, run.state) != (ended[run.id].token, ended[run.id].state)}
+        return [one.change.id not in refused for one in batch]
 
     async def _finish(self, changes: list[Change], last_words: list[Noted]) -> Finishes:
         """Writes outcomes and, handed over before them in the same turn, what their attempts told last."""
@@ -513,13 +532,8 @@ class Recorder:
         if finished.run.losses and is_suspect(finished.run.losses):
             self.on_suspect_ended(change.id)
         if not was_current:
-            if change.attempt < finished.run.attempt:  # given back, and not begun: nobody has missed anything
-                return
-            log.warning(
-                "run %s of %s: the outcome %s came too late and was refused; the run has been claimed anew or has ended",
-                change.id, finished.run.job, change.state,
-            )  # fmt: skip
-            self._publish(OutcomeRefused, finished.run, str(change.state))
+            if not _was_given_back(finished):
+                self._publish(OutcomeRefused, finished.run, str(change.state))
             return
         if change.finished is not None:
             if change.id in self._watchers:
@@ -570,6 +584,23 @@ def _is_plain(one: Finished) -> bool:
 def _had_a_key(run: Claimed) -> bool:
     """Whether others, which wait for the limit of its key, may begin when it ends."""
     return run.extra is not None and run.extra.concurrency_key is not None
+
+
+def _was_given_back(finished: Finished) -> bool:
+    """And has not begun: when that comes too late, nobody has missed anything."""
+    return finished.change.attempt < finished.run.attempt
+
+
+def _log_refused(late: Sequence[Finished]) -> None:
+    """One line for each, up to a page: a kernel that was cut off may have many."""
+    outcomes = [one for one in late if not _was_given_back(one)]
+    for one in outcomes[:_MOST_LINES]:
+        log.warning(
+            "run %s of %s: the outcome %s came too late and was refused; the run has been claimed anew or has ended",
+            one.change.id, one.run.job, one.change.state,
+        )  # fmt: skip
+    if len(outcomes) > _MOST_LINES:
+        log.warning("and so for the outcomes of %d more runs", len(outcomes) - _MOST_LINES)
 
 
 def _log_lost(runs: Sequence[Run]) -> None:

@@ -61,14 +61,19 @@ async def enqueue(database: Database, runs: Sequence[NewRun], room: Mapping[str,
     if not room or database.known.room.surely_takes(runs, room):
         answers, _ = await insert(database, runs)
         return answers
-    before = {
-        queue: await database.known.room.waiting(database, queue, room[queue] + 1)
-        for queue in sorted({run.queue for run in runs} & room.keys())
-    }
+    before = await waiting_before(database, runs, room)
     answers, added = await insert(database, runs)
     check_room(added, before, room)
     database.known.room.add(added)
     return answers
+
+
+async def waiting_before(database: Database, runs: Sequence[NewRun], room: Mapping[str, int]) -> dict[str, int]:
+    """How many wait in each queue that these enter, up to one more than may."""
+    return {
+        queue: await database.known.room.waiting(database, queue, room[queue] + 1)
+        for queue in sorted({run.queue for run in runs} & room.keys())
+    }
 
 
 def check_room(added: Counter[str], before: Mapping[str, int], room: Mapping[str, int]) -> None:

@@ -10,7 +10,7 @@ from kernel.model.errors import RequestError, StoreError
 
 from . import lists
 from .database import Database
-from .enqueue import check_room, insert_beside
+from .enqueue import check_room, insert_beside, waiting_before
 from .errors import RepeatError, as_store_error
 from .listening import channel_of
 
@@ -33,45 +33,30 @@ _PLACE = "SELECT current_database(), pg_postmaster_start_time()"
 
 
 class Joined:
-    """The store as it is seen within the caller's transaction. Each call is a savepoint: one that fails leaves no trace.
+    """The store as it is seen within the caller's transaction. Each call is a savepoint: one that fails leaves no trace."""
 
-    ``waiting``: how many runs wait in a queue, up to so many, as counted on a connection of the store's own.
-    """
-
-    def __init__(
-        self,
-        connection: Connection,
-        address: Address,
-        statements: Statements,
-        known: Known,
-        waiting: Callable[[str, int], Awaitable[int]],
-    ) -> None:
+    def __init__(self, connection: Connection, address: Address, statements: Statements, known: Known) -> None:
         self._connection = connection
         self._address = address
         self._statements = statements
         self._known = known
-        self._waiting = waiting
 
     async def enqueue(self, runs: Sequence[NewRun], room: Mapping[str, int]) -> list[str]:
         """As of the store; other processes are told when the caller commits."""
-        before: dict[str, int] = {}
-        if room and not self._known.room.surely_takes(runs, room):
-            before = {
-                queue: await self._waiting(queue, room[queue] + 1)
-                for queue in sorted({run.queue for run in runs} & room.keys())
-            }
-        return await self._in_savepoint(lambda database: self._enqueue(database, runs, before, room))
+        return await self._in_savepoint(lambda database: self._enqueue(database, runs, room))
 
     async def runs(self, query: RunQuery) -> list[Run]:
         """As of the store, with what the transaction has changed."""
         return await self._in_savepoint(lambda database: lists.runs(database, query))
 
-    async def _enqueue(
-        self, database: Database, runs: Sequence[NewRun], before: Mapping[str, int], room: Mapping[str, int]
-    ) -> list[str]:
-        answers, added = await insert_beside(database, runs)
-        check_room(added, before, room)
-        if before:  # otherwise they count already; should they be rolled back, it is too many, and is counted anew
+    async def _enqueue(self, database: Database, runs: Sequence[NewRun], room: Mapping[str, int]) -> list[str]:
+        # What counts though it is rolled back makes the estimate too high: near the limit that is counted anew.
+        if not room or self._known.room.surely_takes(runs, room):
+            answers, _ = await insert_beside(database, runs)
+        else:
+            before = await waiting_before(database, runs, room)
+            answers, added = await insert_beside(database, runs)
+            check_room(added, before, room)
             self._known.room.add(added)
         await database.connection.execute(f'NOTIFY "{channel_of(self._address)}"')
         return answers

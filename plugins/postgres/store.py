@@ -225,11 +225,7 @@ class PostgresStore:
                 f"connection: it leads to another server, or to the database {place[0]}; expected one to the store's own, "
                 f"{self.url}"
             )
-
-        async def waiting(queue: str, most: int) -> int:
-            return await self._read(lambda database: self._known.room.waiting(database, queue, most))
-
-        return Joined(theirs, self._address, self._statements, self._known, waiting)
+        return Joined(theirs, self._address, self._statements, self._known)
 
     async def claim(self, wanted: Claim) -> Claims:
         if self._lease is not None:

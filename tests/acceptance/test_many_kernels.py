@@ -35,12 +35,13 @@ async def test_of_three_kernels_one_is_killed_and_one_is_stopped_past_its_lease_
         ids = {program.life: await works.kernel_of(program) for program in (killed, stopped)}
         await works.enqueue(1940, 0.05)
         await until(lambda: works.over() > 300, LIMIT)
-        await works.holds(*ids.values())
+        await works.have_begun_long_ones(killed, stopped)
 
         now = time.monotonic()
         killed.kill()
         stopped.send(signal.SIGSTOP)
-        works.harmed = {killed.life: Harm(now, now), stopped.life: Harm(now, now)}
+        await until(lambda: stopped.stands_still, LIMIT)
+        works.harmed = {one.life: Harm(now, time.monotonic()) for one in (killed, stopped)}
         free_after = await works.is_free(ids[killed.life])
         tell("free after a kill -9", free_after)
         await works.is_free(ids[stopped.life])
@@ -51,8 +52,7 @@ async def test_of_three_kernels_one_is_killed_and_one_is_stopped_past_its_lease_
         goes_on_at = time.monotonic()
         await stopped.says(_REFUSED, LIMIT)
         await works.has_members(stopped, other)
-        await works.enqueue(60, 0.5)
-        await until(lambda: any(line.at > goes_on_at for line in stopped.journal), LIMIT)
+        await works.take_part(stopped)
         tell("at work again after a SIGCONT", time.monotonic() - goes_on_at)
         await works.all_ended()
         await stop(stopped, other)
@@ -85,7 +85,7 @@ async def cut_off(works: Works, tell: Tell, *, lease: float | None = None) -> No
             far_id = await works.kernel_of(far)
             await works.enqueue(1940, 0.05)
             await until(lambda: works.over() > 300, LIMIT)
-            await works.holds(far_id)
+            await works.have_begun_long_ones(far)
 
             now = time.monotonic()
             proxy.cut()
@@ -98,8 +98,7 @@ async def cut_off(works: Works, tell: Tell, *, lease: float | None = None) -> No
             proxy.mend()
             await works.has_members(far, *near)
             tell("a member again after the partition", time.monotonic() - mended_at)
-            await works.enqueue(120, 0.25)
-            await until(lambda: any(line.at > mended_at for line in far.journal), LIMIT)
+            await works.take_part(far)
             tell("at work again after the partition", time.monotonic() - mended_at)
             await works.all_ended()
             await stop(far, *near)
@@ -118,7 +117,7 @@ async def test_the_clocks_of_two_of_three_kernels_are_an_hour_off(tmp_path: Path
         await works.enqueue(300, 0.01)
         late = await works.enqueue(30, 0.0, delay=2.0)
         await works.all_ended()
-        await until(lambda: all(len(member.journal) > 10 for member in members), LIMIT)
+        await works.take_part(*members)
         await works.has_members(*members)
         seen = [row["seen_seconds"] for row in await works.kernels()]
         await stop(*members)

@@ -30,9 +30,9 @@ async def test_with_poll_only_three_kernels_ask_for_nothing_that_outlasts_a_tran
         works = Works(tmp_path, with_options(proxy.url, poll_only="true"))
         async with at_work(works.member(), works.member(), works.member()) as members:
             await works.enqueue(1000, 0.02)
+            await works.take_part(*members)
             await works.all_ended()
             await works.has_members(*members)
-            assert all(len(member.journal) > 10 for member in members)
             await stop(*members)
         assert not (wrong := await works.wrong()), "\n".join(wrong) + works.logs()
 
@@ -74,12 +74,12 @@ async def test_three_kernels_behind_pgbouncer_in_transaction_mode(
         works = Works(tmp_path, with_options(url, poll_only="true", sslmode="disable"))
         async with at_work(works.member(), works.member(), works.member()) as members:
             await works.enqueue(1000, 0.02)
+            await works.take_part(*members)
             await works.all_ended()
             await works.has_members(*members)
             await stop(*members)
         assert not (wrong := await works.wrong()), "\n".join(wrong) + works.logs()
         assert [warnings_of(member, 0) for member in members] == [[], [], []]
-        assert all(len(member.journal) > 10 for member in members)
 
 
 @contextmanager

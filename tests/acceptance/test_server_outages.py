@@ -28,7 +28,7 @@ BACK_SECONDS = 15.0
 async def test_the_server_is_restarted_and_is_away_for_a_while(
     tmp_path: Path, own_server: Server, own_url: str, tell: Tell
 ) -> None:
-    await restart_twice(Works(tmp_path, own_url), own_server, tell, away=11.0)
+    await restart_twice(Works(tmp_path, own_url), own_server, tell, away=6.0)
 
 
 @pytest.mark.torture
@@ -44,14 +44,14 @@ async def restart_twice(works: Works, server: Server, tell: Tell, *, away: float
 
         await asyncio.to_thread(server.stop, signal.SIGINT)
         await asyncio.to_thread(server.start)
-        tell("at work again after a fast restart", await works.is_at_work_again())
+        tell("at work again after a fast restart", await works.take_part(*members))
         said = {member: len(member.log) for member in members}
         stopped_at = time.monotonic()
         await asyncio.to_thread(server.stop, signal.SIGQUIT)
         await until(lambda: time.monotonic() - stopped_at > away, away + LIMIT)
         while_away = [warnings_of(member, said[member]) for member in members]
         await asyncio.to_thread(server.start)
-        took = await works.is_at_work_again()
+        took = await works.take_part(*members)
         tell("at work again after an immediate restart", took)
         await works.all_ended()
         await works.has_members(*members)
@@ -93,7 +93,7 @@ async def pause(works: Works, server: Server, tell: Tell, *, seconds: float, lea
         finally:
             for pid in stopped:
                 os.kill(pid, signal.SIGCONT)
-        took = await works.is_at_work_again()
+        took = await works.take_part(*members)
         tell(f"at work again after the server stood still for {seconds:.0f} s", took)
         await works.all_ended()
         await works.has_members(*members)

@@ -115,11 +115,12 @@ async def test_two_programs_share_the_places_of_a_queue(tmp_path: Path, postgres
 async def test_a_program_that_is_killed_gives_its_places_to_the_other_one(tmp_path: Path, postgres_url: str) -> None:
     works = Works(tmp_path, postgres_url)
     with ExitStack() as stack:
-        one, two = (stack.enter_context(Program(tmp_path, life)) for life in (0, 1))
+        one = stack.enter_context(Program(tmp_path, 0))
         await one.ready()
         async with Client(postgres_url) as client:
             await client.enqueue_many([("works.work", {"seconds": 3600})] * 5)
             await until(lambda: works.begun_by([one]) == [5], limit=10)
+            two = stack.enter_context(Program(tmp_path, 1))
             await two.ready()
             others = await client.enqueue_many([("works.work", {"seconds": 0.01}, {"priority": 0})] * 20)
             one.kill()

@@ -16,7 +16,7 @@ ROOMS = [
     ("control", ("kernel.control", "kernel.control_socket", "kernel.explain", "kernel.health", "kernel.breaker_rows")),
     ("hooks", ("kernel.hooks", "kernel.decorators", "kernel.upcoming", "kernel.events", "kernel.plugin_error")),
     ("plugin_host", ("kernel.plugin", "kernel.config", "kernel.worker")),
-    ("kernel", ("kernel.client", "kernel.kernel", "kernel.testing")),
+    ("kernel", ("kernel.client", "kernel.blocking_client", "kernel.kernel", "kernel.testing")),
     ("cli", ("kernel.cli", "kernel.__main__")),
 ]
 ONLY_IN = {

@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from textwrap import dedent
+from textwrap import dedent, indent
 from typing import TYPE_CHECKING
 
 import pytest
@@ -587,6 +588,33 @@ def test_a_plugin_that_kills_three_starts_is_left_out_of_the_fourth_until_its_co
     ]
     assert fifth.stdout.splitlines() == ["bad enabled ", "good enabled "]
     assert list(mark.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["import", "start"])
+def test_kernels_that_start_in_one_folder_while_others_still_do_are_not_taken_for_dead(
+    folder: PluginFolder, where: str
+) -> None:
+    here = folder.root / "here"
+    here.mkdir()
+    waits = (
+        f"from pathlib import Path\nhere = Path({str(here)!r})\n(here / f'in-{{os.getpid()}}').touch()\n"
+        "while not (here / 'go').exists():\n    time.sleep(0.02)\n"
+    )
+    text = waits if where == "import" else f"@hookimpl\ndef start(kernel):\n{indent(waits, '    ')}"
+    folder.write("slow", f"{HEAD}\n{text}\n")
+    (folder.root / "plugins.toml").write_text("[plugins.slow]\n")
+
+    with ThreadPoolExecutor(5) as threads:
+        starts = []
+        for number in range(5):
+            starts.append(threads.submit(start_of, folder.root))
+            while len(list(here.glob("in-*"))) <= number and not starts[-1].done():
+                time.sleep(0.02)
+        (here / "go").touch()
+        said = [start.result().stdout for start in starts]
+
+    assert said == ["good off \nslow enabled \n"] * 5
+    assert list((folder.root / "run" / "importing").iterdir()) == []
 
 
 async def test_marks_that_cannot_be_written_do_no_harm(folder: PluginFolder, caplog: pytest.LogCaptureFixture) -> None:

@@ -42,6 +42,8 @@ $$;
 CREATE CONSTRAINT TRIGGER edge_late AFTER INSERT ON mainspring.edge DEFERRABLE INITIALLY DEFERRED
 FOR EACH ROW WHEN (NEW.is_late) EXECUTE FUNCTION mainspring.settle_late_edge();
 
+CREATE INDEX announced_job ON mainspring.announced (job);
+
 -- UUIDv7 (RFC 9562): milliseconds, then what is left of the microseconds, then chance.
 CREATE FUNCTION mainspring.new_id() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -80,11 +82,11 @@ BEGIN
             RETURN '[' || coalesce(written, '') || ']';
         WHEN 'string' THEN
             written := value::text;
-            IF octet_length(written) = length(written) THEN
+            IF octet_length(written) = length(written) AND strpos(written, chr(127)) = 0 THEN
                 RETURN written;
             END IF;
             SELECT string_agg(CASE
-                WHEN code < 128 THEN letter
+                WHEN code < 127 THEN letter
                 WHEN code < 65536 THEN '\u' || lpad(to_hex(code), 4, '0')
                 ELSE '\u' || to_hex(55296 + ((code - 65536) >> 10)) || '\u' || to_hex(56320 + ((code - 65536) & 1023))
             END, '' ORDER BY number) INTO written
@@ -122,17 +124,7 @@ AS $$
     FROM (SELECT mainspring.key_json(value) AS written OFFSET 0) AS key
 $$;
 
--- ' Did you mean "…"?' for the known job whose name has most pairs of letters in common with this one, or nothing.
--- What the jobs are, as announced.sql reads them: of the kernels that are alive; of all when none of them has announced anything.
-CREATE VIEW mainspring.announced_job AS
-WITH told AS (
-    SELECT announced.*, coalesce(kernel.lease_until > mainspring.clock(), false) AS is_alive
-    FROM mainspring.announced LEFT JOIN mainspring.kernel ON kernel.id = announced.kernel
-)
-SELECT DISTINCT ON (job) job, plugin, queue, info FROM told
-WHERE is_alive OR NOT EXISTS (SELECT 1 FROM told WHERE is_alive)
-ORDER BY job, announced DESC, kernel;
-
+-- 'Did you mean "…"?' for the known job whose name has most letters, and pairs of them, in common with this one, or NULL.
 CREATE FUNCTION mainspring.nearest_job(name text) RETURNS text LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -140,20 +132,21 @@ AS $$
     FROM (
         SELECT job, 2.0 * (
             SELECT count(*) FROM (
-                SELECT substr(lower(job), n, 2) FROM generate_series(1, length(job) - 1) AS n
+                SELECT substr(lower(job), n, many) FROM generate_series(1, length(job)) AS n, generate_series(1, 2) AS many
                 INTERSECT
-                SELECT substr(lower(left(name, 200)), n, 2) FROM generate_series(1, length(left(name, 200)) - 1) AS n
-            ) AS pairs
-        ) / greatest(length(job) + length(left(name, 200)) - 2, 1) AS likeness
-        FROM mainspring.announced_job
+                SELECT substr(lower(name), n, many)
+                FROM generate_series(1, least(length(name), 200)) AS n, generate_series(1, 2) AS many
+            ) AS parts
+        ) / (2 * (length(job) + length(name))) AS likeness
+        FROM (SELECT DISTINCT job FROM mainspring.announced) AS announced
     ) AS known
-    WHERE likeness > 0.5 ORDER BY likeness DESC, job LIMIT 1
+    WHERE likeness > 0.4 ORDER BY likeness DESC, job LIMIT 1
 $$;
 
 -- Whether a queue has as many waiting runs as it may have. Where it may have very many they are counted only when the
 -- indexes, as they were when they were looked at last, hold half as many.
 CREATE FUNCTION mainspring.is_full(name text, most bigint) RETURNS boolean LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
 DECLARE
     waiting bigint;
@@ -194,7 +187,7 @@ CREATE FUNCTION mainspring.enqueue(
     expires interval DEFAULT NULL,
     tags text[] DEFAULT NULL
 ) RETURNS text LANGUAGE plpgsql VOLATILE
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 <<made>>
@@ -219,7 +212,17 @@ DECLARE
     holder_state smallint;
     names text;
 BEGIN
-    SELECT announced.info::jsonb INTO info FROM mainspring.announced_job AS announced WHERE announced.job = enqueue.job;
+    -- As the statement announced: of kernels that are alive, of all when none of them has announced anything.
+    SELECT announced.info::jsonb INTO info FROM mainspring.announced
+    WHERE announced.job = enqueue.job AND (
+        EXISTS (SELECT 1 FROM mainspring.kernel WHERE kernel.id = announced.kernel AND kernel.lease_until > mainspring.clock())
+        OR NOT EXISTS (
+            SELECT 1 FROM mainspring.kernel
+            WHERE kernel.lease_until > mainspring.clock()
+                AND EXISTS (SELECT 1 FROM mainspring.announced AS other WHERE other.kernel = kernel.id)
+        )
+    )
+    ORDER BY announced.announced DESC, announced.kernel LIMIT 1;
     IF info IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('there is no job named %L', left(enqueue.job, 200)),
@@ -327,8 +330,13 @@ BEGIN
         key := unique_key;
     END IF;
 
-    SELECT coalesce(max((announced.info::jsonb ->> 'queue_max_waiting')::bigint), 1000000) INTO most_waiting
-    FROM mainspring.announced_job AS announced WHERE announced.queue = enqueue.queue;
+    IF queue = info ->> 'queue' THEN
+        most_waiting := (info ->> 'queue_max_waiting')::bigint;
+    ELSE
+        SELECT (announced.info::jsonb ->> 'queue_max_waiting')::bigint INTO most_waiting
+        FROM mainspring.announced WHERE announced.queue = enqueue.queue ORDER BY announced.announced DESC LIMIT 1;
+    END IF;
+    most_waiting := coalesce(most_waiting, 1000000);
 
     FOR try IN 1 .. 10 LOOP
         now := mainspring.clock();

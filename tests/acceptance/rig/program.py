@@ -106,6 +106,12 @@ class Program:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether a SIGSTOP has come to it, and to all of its threads."""
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/stat")
+        return all(task.read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()

@@ -9,6 +9,7 @@ import asyncio
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -41,6 +42,7 @@ QUICK_LEASE = 4.0
 _ALL = 10_000_000
 _WRITTEN_SECONDS = 2.0
 """After so long an outcome is in the store, of a kernel that could write it."""
+_COMPLETED = re.compile(r'event="run completed" .*\brun=(\S+) attempt=(\d+)')
 STRICT = {"works.beat", "shop.beat"}
 """Schedules of which every tick makes a run."""
 
@@ -89,15 +91,33 @@ class Works:
         self.accepted.update(ids)
         return ids
 
-    async def holds(self, *kernels: str) -> None:
-        """Gives all of them what takes long, and waits until each of these has begun some: they have something to lose."""
-        await self.enqueue(60, 1.5, priority=0)
+    async def have_begun_long_ones(self, *programs: Program) -> None:
+        """Gives them what takes long, and waits until each of these has begun some: they have something to lose."""
+        await self.enqueue(8 * len(self.lives), 2.0, "works.long", priority=0)
 
-        async def have_long_ones(store: PostgresStore) -> bool:
-            held = Counter(run.kernel for run in await _running(store) if run.priority == 0)
-            return all(held[kernel] >= 3 for kernel in kernels)
+        def have_begun() -> bool:
+            return all(any(line.job == "works.long" for line in program.journal) for program in programs)
 
-        await self.comes_about(have_long_ones)
+        await until(have_begun, LIMIT)
+
+    async def take_part(self, *programs: Program, job: str = "works.long") -> float:
+        """Gives all of them more and more to do until each of these has begun some of it; how many seconds it took.
+
+        A job of which each kernel takes a few only: else one may well have it all.
+        """
+        begun_at = time.monotonic()
+
+        def idle() -> list[int]:
+            begun = (
+                (one, [line for line in one.journal if line.at > begun_at and line.job == job]) for one in programs
+            )
+            return [one.life for one, lines in begun if not lines]
+
+        while left := idle():
+            assert time.monotonic() - begun_at < LIMIT, f"{left} begin nothing\n{self.logs()}"
+            await self.enqueue(5 * len(self.lives), 0.2, job)
+            await asyncio.sleep(0.3)
+        return time.monotonic() - begun_at
 
     # What can be seen of them
 
@@ -148,17 +168,6 @@ class Works:
 
         return await self.comes_about(holds_nothing)
 
-    async def is_at_work_again(self) -> float:
-        """Waits until more has begun in each kernel; how many seconds it took."""
-        begun_at = time.monotonic()
-        before = [len(member.journal) for member in self.lives]
-
-        def all_work() -> bool:
-            return all(len(member.journal) > had for member, had in zip(self.lives, before, strict=True))
-
-        await until(all_work, LIMIT)
-        return time.monotonic() - begun_at
-
     async def has_members(self, *programs: Program) -> None:
         """Waits until these, and no others, are in the list of kernels, all alive."""
         wanted = {program.process.pid for program in programs}
@@ -208,7 +217,11 @@ class Works:
     async def wrong(self) -> list[str]:
         """When all have ended: runs that are lost, doubled or not completed, and ticks that are."""
         left = await self._left()
-        return [*self._not_done(left), *self._done_again(left), *wrong_in_the_ledger(left), *_ticks_without_run(left)]
+        return [
+            *self._not_done(left), *self._done_again(left), *self._told_wrongly(left), *wrong_in_the_ledger(left),
+            *_ticks_without_run(left),
+            *(f"kernel {program.life}: a traceback in its log" for program in self.lives if "Traceback" in program.log),
+        ]  # fmt: skip
 
     async def runs(self) -> list[Run]:
         """All that are in the store."""
@@ -239,6 +252,16 @@ class Works:
                 yield f"{run.job} {run.id} was lost, and no kernel had come to harm"
             if run.failures:
                 yield f"{run.job} {run.id} has {run.failures} failures"
+
+    def _told_wrongly(self, left: Left) -> Iterator[str]:
+        """That a run has completed is told by the kernel whose outcome was taken, and once."""
+        told = [(program.life, *found) for program in self.lives for found in _COMPLETED.findall(program.log)]
+        for life, run, attempt in told:
+            if run in left.runs and int(attempt) != left.runs[run].attempt:
+                yield f"{run}: kernel {life} tells that attempt {attempt} has completed, not {left.runs[run].attempt}"
+        for run, count in Counter(run for _, run, _ in told).items():
+            if count > 1:
+                yield f"{run}: that it has completed is told {count} times"
 
     def _done_again(self, left: Left) -> Iterator[str]:
         """A run is executed once, but for what a program that came to harm had begun before."""

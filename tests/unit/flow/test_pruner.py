@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from kernel.contracts.store import RunQuery
+from kernel.model.errors import StoreError
 from tests.flow_kit import TroubledStore, every, job_of, running
+
+if TYPE_CHECKING:
+    import pytest
 
 
 async def work() -> None: ...
@@ -58,3 +64,20 @@ async def test_ledger_lines_are_kept_for_a_week() -> None:
         after = (await flow.ticks())[0].first
 
     assert after > before
+
+
+async def test_while_the_store_is_away_nothing_goes_and_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    store = TroubledStore()
+    async with running(job_of(work, keep={"completed": "1m"}), store=store) as flow:
+        await flow.enqueue("demo.work")
+        store.failing["prune"] = StoreError("away")
+        await flow.clock.advance(95)
+        meanwhile = await flow.store.count(RunQuery())
+        store.failing.clear()
+        await flow.clock.advance(30)
+        after = await flow.store.count(RunQuery())
+
+    assert (meanwhile, after) == ({"completed": 1}, {})
+    assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == [
+        "nothing is pruned until the store takes it: away"
+    ]

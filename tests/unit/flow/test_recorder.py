@@ -359,9 +359,53 @@ async def test_a_stale_outcome_changes_nothing_and_is_told(caplog: pytest.LogCap
     assert flow.told(RunCompleted) == []
 
 
-async def _claim_for_another_kernel(store: Any, kernel: str) -> None:
+async def test_a_stale_outcome_that_could_not_be_written_at_first_is_told_as_what_it_is(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = TroubledStore()
+    gate = asyncio.Event()
+
+    async def waits() -> None:
+        await gate.wait()
+
+    async with running(waits, store=store) as flow:
+        run = await flow.enqueue("demo.waits")
+        store.failing["finish"] = StoreError("away")
+        gate.set()
+        await settle()
+        await _claim_for_another_kernel(flow.store, flow.name)
+        store.failing.clear()
+        await flow.clock.advance(1)
+        found = await flow.run(run)
+
+    assert (found.state, found.kernel) == ("running", "other")
+    assert [event.run for event in flow.told(OutcomeRefused)] == [run.id]
+    assert flow.told(RunCompleted) == []
+    assert "came too late and was refused" in caplog.text
+
+
+async def test_many_stale_outcomes_are_a_page_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    gate = asyncio.Event()
+
+    async def waits() -> None:
+        await gate.wait()
+
+    async with running(waits, concurrency=50) as flow:
+        await flow.engine.intake.enqueue_many([("demo.waits", None)] * 50)
+        await settle()
+        await _claim_for_another_kernel(flow.store, flow.name, 50)
+        gate.set()
+        await settle()
+
+    said = [record.getMessage() for record in caplog.records]
+    assert len(flow.told(OutcomeRefused)) == 50
+    assert len([line for line in said if "came too late and was refused" in line]) == 20
+    assert said[-1] == "and so for the outcomes of 30 more runs"
+
+
+async def _claim_for_another_kernel(store: Any, kernel: str, count: int = 10) -> None:
     await store.release(kernel)
-    await store.claim(Claim("other", 2e9, 10, {"demo.waits": 10}, {}))
+    await store.claim(Claim("other", 2e9, count, {"demo.waits": count}, {}))
 
 
 async def test_what_could_not_be_written_at_the_end_is_said_and_stopping_ends(

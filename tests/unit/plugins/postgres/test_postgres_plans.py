@@ -178,3 +178,30 @@ async def test_twenty_thousand_runs_are_enqueued_in_one_call_and_again_without_e
     assert again == ids
     assert (await store.queues())[0].queued == 20_000
     assert len((await store.claim(Claim("kernel-1", time.time(), 1000, {"fleet.sync": 1000}, {}))).runs) == 1000
+
+
+@pytest.mark.parametrize("statistics", ["none", "of an empty table", "of a full table"])
+async def test_what_runs_under_a_limit_is_counted_without_looking_at_what_else_runs(
+    open_store: Open, postgres_url: str, connection: asyncpg.Connection[Any], statistics: str
+) -> None:
+    store = await open_store(1)
+    if statistics == "of an empty table":
+        execute(postgres_url, "ANALYZE mainspring.run")
+    execute(postgres_url, HISTORY)
+    execute(
+        postgres_url,
+        "INSERT INTO mainspring.run (id, job, queue, priority, payload, state, enqueued, due, urgency, token, kernel) "
+        "SELECT gen_random_uuid(), 'fleet.wash', 'default', 5, '{}', 5, n, n, n, 1, 'kernel-' || n % 3 "
+        "FROM generate_series(1, 30000) AS n",
+    )
+    await store.enqueue([new() for _ in range(100)], NO_LIMIT)
+    await claimed(store, limit=50)
+    if statistics == "of a full table":
+        execute(postgres_url, "ANALYZE mainspring.run")
+
+    pages, plan = await _read(connection, "places_held", [["fleet.sync"], []])
+    pages_of_lock, plan_of_lock = await _read(connection, "places_lock", [["fleet.sync"], ["default"], "places"])
+
+    assert _scans(plan) == {"run_running"}
+    assert _scans(plan_of_lock) <= {"run_lane", "run_suspect"}
+    assert max(pages, pages_of_lock) < 200

@@ -111,7 +111,7 @@ async def test_a_schema_of_a_newer_program_is_refused(postgres_url: str) -> None
         postgres_url, "INSERT INTO mainspring.mainspring_schema (version, name, checksum) VALUES (99, '0099.sql', '')"
     )
 
-    assert "has version 99, and this program knows up to 1; install the newer" in await _refusal(postgres_url)
+    assert "has version 99, and this program knows up to 2; install the newer" in await _refusal(postgres_url)
 
 
 async def test_a_schema_of_another_edition_is_refused(postgres_url: str) -> None:
@@ -170,8 +170,8 @@ async def test_status_tells_the_version_and_changes_nothing(postgres_url: str) -
     after = await store.status(check=True)
 
     assert (before.exists, before.version, before.size_bytes) == (False, None, 0)
-    assert versions == (0, 1)
-    assert (after.exists, after.version, after.newest_version, after.runs) == (True, 1, 1, {})
+    assert versions == (0, 2)
+    assert (after.exists, after.version, after.newest_version, after.runs) == (True, 2, 2, {})
     assert after.size_bytes > 0
 
 
