@@ -6,8 +6,7 @@ import time
 
 import pytest
 
-from kernel.contracts.clock import JITTER_SECONDS, STEP_SECONDS, SystemClock
-from kernel.flow import clock_steps
+from kernel.contracts.clock import JITTER_SECONDS, SystemClock
 
 FIRST = 1_800_000_000.0
 
@@ -102,7 +101,3 @@ def test_much_back_is_a_step_and_seen_as_one(machine: Machine) -> None:
     clock.correct(-60.0)
 
     assert clock.now() == pytest.approx(FIRST - 60, abs=1e-6)
-
-
-def test_what_the_clock_takes_for_a_step_the_watch_does_too() -> None:
-    assert STEP_SECONDS == clock_steps._STEP_SECONDS

@@ -9,7 +9,7 @@ import pytest
 
 from kernel import Breaker
 from kernel.model.announcement import announced_job, announced_queue, describe_job
-from kernel.model.errors import PayloadError, RequestError
+from kernel.model.errors import RequestError
 from kernel.model.queue import Queue
 from kernel.model.rate import RateLimit
 from kernel.model.request import make_run
