@@ -1,0 +1,1 @@
+"""Pings to outside services that raise the alarm when they stop."""

@@ -1,0 +1,1 @@
+"""Notices for people: by log, webhook, e-mail."""

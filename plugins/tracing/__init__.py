@@ -1,0 +1,1 @@
+"""Spans of enqueues and attempts for OpenTelemetry."""
