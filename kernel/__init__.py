@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kernel import events
     from kernel.blocking_client import BlockingClient
+    from kernel.cli.plugin_question import ask_kernels
     from kernel.client import Client
+    from kernel.contracts.service import Periodic
     from kernel.decorators import after, cron, every, job
     from kernel.flow.context import Context
     from kernel.hooks import hookimpl
     from kernel.kernel import Kernel
     from kernel.model.breaker import Breaker
+    from kernel.model.check import Check
+    from kernel.model.duration import Duration, seconds, words
     from kernel.model.errors import (
         BreakerOpen,
         Cancel,
@@ -35,11 +39,13 @@ if TYPE_CHECKING:
         UnknownNameError,
     )
     from kernel.model.job import Keep
+    from kernel.model.notice import Notice
     from kernel.model.rate import RateLimit
     from kernel.model.retry import Retry
     from kernel.model.run import Run, RunState
+    from kernel.model.tally import Tally
     from kernel.model.unique import Unique
-    from kernel.upcoming import upcoming
+    from kernel.upcoming import longest_gap, upcoming
 
 _HOMES = {
     "kernel.decorators": ("job", "cron", "every", "after"),
@@ -49,12 +55,18 @@ _HOMES = {
     "kernel.model.job": ("Keep",),
     "kernel.model.breaker": ("Breaker",),
     "kernel.model.unique": ("Unique",),
+    "kernel.model.notice": ("Notice",),
     "kernel.model.rate": ("RateLimit",),
     "kernel.model.run": ("Run", "RunState"),
     "kernel.kernel": ("Kernel",),
     "kernel.client": ("Client",),
     "kernel.blocking_client": ("BlockingClient",),
-    "kernel.upcoming": ("upcoming",),
+    "kernel.upcoming": ("upcoming", "longest_gap"),
+    "kernel.contracts.service": ("Periodic",),
+    "kernel.model.duration": ("Duration", "seconds", "words"),
+    "kernel.model.tally": ("Tally",),
+    "kernel.cli.plugin_question": ("ask_kernels",),
+    "kernel.model.check": ("Check",),
     "kernel.model.errors": (
         "RetryAfter", "Snooze", "Cancel", "GiveUp", "BreakerOpen", "CrashError", "MainspringError", "ConfigError", "RequestError",
         "UnknownNameError", "PayloadError", "StoreError", "StoreFullError",
@@ -77,6 +89,8 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "job", "cron", "every", "after", "hookimpl", "Context", "Retry", "Keep", "Unique", "RateLimit", "Breaker",
     "RetryAfter", "Snooze", "Cancel", "GiveUp", "BreakerOpen", "CrashError",
-    "events", "Run", "RunState", "Kernel", "Client", "BlockingClient", "upcoming",
+    "Check",
+    "Periodic", "Tally", "Duration", "seconds", "words", "ask_kernels",
+    "events", "Notice", "Run", "RunState", "Kernel", "Client", "BlockingClient", "upcoming", "longest_gap",
     "MainspringError", "ConfigError", "RequestError", "UnknownNameError", "PayloadError", "StoreError", "StoreFullError",
 ]  # fmt: skip

@@ -63,6 +63,7 @@ _POLICIES = {
     "rate_limit_by": _FIELD,
     "breaker": _BREAKER,
     "executor": {"type": "string", "pattern": f"^{NAME.pattern}$"},
+    "when_blocking": {"enum": ["tell", "thread"]},
     "max_silence": DURATION_SCHEMA,
     "expires": DURATION_SCHEMA,
     "keep": {"type": "object"},

@@ -14,7 +14,7 @@ from kernel.breaker_rows import list_breakers, reset_breaker
 from kernel.bulk import FILTERS, RETRYABLE, Bulk
 from kernel.contracts.store import RunQuery
 from kernel.explain import Explainer, Slots
-from kernel.health import judge_health
+from kernel.health import PLUGIN_SECONDS, judge_health
 from kernel.model.announcement import announced_job, announced_queue, describe_job
 from kernel.model.counted import counted
 from kernel.model.duration import Duration, seconds
@@ -43,8 +43,8 @@ OPERATIONS = frozenset(
         "jobs", "runs_list", "runs_show", "runs_tree", "runs_cancel", "runs_retry", "runs_select", "runs_cancel_many",
         "runs_retry_many", "runs_cancel_all", "runs_retry_all", "enqueue", "wait", "queues_list", "queues_pause",
         "queues_resume", "schedules_list", "schedules_show", "schedules_pause", "schedules_resume", "schedules_trigger",
-        "schedules_add", "schedules_remove", "breakers_list", "breakers_reset", "explain", "plugins", "kernels", "health",
-        "reload",
+        "schedules_add", "schedules_remove", "breakers_list", "breakers_reset", "ask", "explain", "plugins",
+        "plugins_release", "kernels", "health", "reload",
     }
 )  # fmt: skip
 MOST_RUNS = 1_000
@@ -55,6 +55,10 @@ class Living(Protocol):
     """What control needs of the kernel around it."""
 
     def plugin_states(self) -> list[dict[str, Any]]: ...
+
+    async def ask(self, hook: str, *, within: float | None = None, **values: Any) -> list[Any]: ...
+
+    def release_plugin(self, name: str) -> None: ...
 
     async def reload(self) -> tuple[str, ...]: ...
 
@@ -155,6 +159,11 @@ class Control:
             _refuse("queue", queue, await self._queue_names())
         if schedule is not None and not await self._store.runs(RunQuery(schedule=schedule, limit=1)):
             _refuse("schedule", schedule, [row.name for row in await self._rows()])
+
+    async def runs_ended(self, *, job: str, limit: int = 100) -> list[dict[str, Any]]:
+        """Those of the job that have completed or failed, newest first; none for a job that nothing bears."""
+        states = [RunState.COMPLETED, RunState.FAILED]
+        return [run.as_json() for run in await self._store.runs(RunQuery(job=job, states=states, limit=limit))]
 
     async def runs_show(self, *, run: str) -> dict[str, Any]:
         """All that is kept of the run, with its recorded ``steps`` and its ``log``."""
@@ -438,6 +447,8 @@ class Control:
             "plugin": schedule.plugin,
             "catch_up": schedule.catch_up,
             "overlap": schedule.overlap,
+            "anchor": schedule.anchor,
+            "jitter_seconds": schedule.jitter_seconds,
             "payload": json.loads(schedule.payload),
             "looked_until": iso(row.looked_until),
         }
@@ -483,6 +494,25 @@ class Control:
         found: list[dict[str, Any]] = json.loads(stored.get("plugins", "[]"))
         return found
 
+    async def plugins_release(self, *, plugin: str) -> None:
+        """Lets it out of quarantine: its hooks are called again."""
+        if self._kernel is None:
+            raise RequestError("plugins release: only a running kernel has plugins in quarantine")
+        self._kernel.release_plugin(plugin)
+
+    async def ask(self, *, question: str, about: dict[str, Any] | None = None) -> Any:
+        """What the plugin whose question this is answers, by its hook ``answer``; UnknownNameError when it is nobody's."""
+        if self._kernel is None:
+            raise RequestError(f"{question}: only a running kernel can tell; start one by `mainspring run`")
+        answers = await self._kernel.ask("answer", question=question, about=about or {})
+        for answer in answers:
+            if answer.value is not None:
+                return answer.value
+        for answer in answers:
+            if answer.error is not None:
+                raise RequestError(f"plugin {answer.plugin}: {answer.error.reason}")
+        raise UnknownNameError("question", question, hint="No plugin that is on answers it.")
+
     async def kernels(self) -> list[dict[str, Any]]:
         """The kernels on this store by their start: alive, stopping, or lost, when nobody has taken up yet what one had."""
         now = self._clock.now()
@@ -504,10 +534,16 @@ class Control:
         ]
 
     async def health(self) -> dict[str, Any]:
-        """The running kernel's own state: what is wrong, if anything, and the figures that say so."""
+        """The running kernel's own state and what its plugins say of theirs: what is wrong, if anything, with the figures."""
         if self._engine is None or self._kernel is None:
             raise RequestError("health: only a running kernel can tell; start one by `mainspring run`")
-        judged = await judge_health(self._engine, self._kernel.plugin_states(), self._clock.now())
+        kernel = self._kernel
+        judged = await judge_health(
+            self._engine,
+            kernel.plugin_states(),
+            self._clock.now(),
+            lambda: kernel.ask("check_health", within=PLUGIN_SECONDS),
+        )
         return {"store": self._store.url, **judged}
 
     async def reload(self) -> list[str]:

@@ -53,6 +53,7 @@ def job(
     max_silence: Duration | None = ...,
     expires: Duration | None = ...,
     executor: str | None = ...,
+    when_blocking: Literal["tell", "thread"] = ...,
     keep: Keep = ...,
     tags: Sequence[str] = ...,
 ) -> Callable[[F], F]: ...
@@ -62,7 +63,7 @@ def job(function: Any = None, /, **options: Any) -> Any:
     """Makes the function a job with these policies; ConfigError names function, place and option when one is wrong.
 
     Options: name, queue, priority, concurrency, concurrency_by, concurrency_scope, retry, timeout, unique, rate_limit,
-    rate_limit_by, breaker, max_silence, expires, executor, keep, tags.
+    rate_limit_by, breaker, max_silence, expires, executor, when_blocking, keep, tags.
     """
     if function is not None:
         return _declare_job(function, {})

@@ -176,7 +176,7 @@ class Explainer:
         plugin = job.partition(".")[0]
         stored = await self._store.get("kernel", ["plugins"])
         for state in json.loads(stored.get("plugins", "[]")):
-            if state["plugin"] == plugin and state["state"] != "enabled":
+            if state["plugin"] == plugin and state["state"] not in {"enabled", "quarantined"}:
                 why = f": {state['reason']}" if state.get("reason") else ""
                 return "plugin off", f"the plugin {plugin} is {state['state']}{why}", None
         return "no kernel knows the job", f"no kernel knows the job {job}: is its plugin installed and enabled?", None

@@ -13,13 +13,16 @@ from kernel.model.job import place_of
 from kernel.plugin_error import PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from kernel.contracts.executor import Executor
     from kernel.contracts.store import Store
+    from kernel.flow.context import Context
     from kernel.model.check import Check
     from kernel.model.events import Event
     from kernel.model.notice import Notice
+    from kernel.model.run import Run
 
 PROJECT = "mainspring"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -58,6 +61,26 @@ class Hooks:
     def check_health(self) -> list[Check] | None:
         """What the plugin knows of the health of what it looks after; asked for often, so that it should be known already."""
 
+    @hookspec
+    def around_attempt(self, ctx: Context) -> AbstractAsyncContextManager[Any]:
+        """Stands around each attempt, in its task: what it sets by context variables the job sees.
+
+        An error of the job goes through it, and cannot be held back.
+        """
+        raise NotImplementedError
+
+    @hookspec
+    def around_enqueue(self, runs: list[Run]) -> AbstractAsyncContextManager[Sequence[str] | None]:
+        """Stands around the enqueueing of runs by a job or a program, in the task of who asks; ticks of schedules are none.
+
+        What it gives, if anything, are tags that these runs get in addition.
+        """
+        raise NotImplementedError
+
+    @hookspec
+    def answer(self, question: str, about: dict[str, Any]) -> Any:
+        """What somebody asks the running kernel: any JSON, or None when the question is not the plugin's own."""
+
     @hookspec(firstresult=True)
     def open_store(self, url: str) -> Store | None:
         """The store of this URL, not opened yet, or None when it is of another kind."""
@@ -72,7 +95,9 @@ class Hooks:
 
 
 NAMES = tuple(name for name in vars(Hooks) if not name.startswith("_"))
-MAY_BE_ASYNC = frozenset({"start", "stop", "on_event", "on_events", "send_notice", "check_health"})
+MAY_BE_ASYNC = frozenset({"start", "stop", "on_event", "on_events", "send_notice", "check_health", "answer"})
+AROUND = frozenset({"around_attempt", "around_enqueue"})
+"""Those that are async context managers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +167,16 @@ def _check_kind(name: str, function: Callable[..., Any], *, wraps: bool) -> None
     place = place_of(function)
     if wraps:
         raise PluginError(f"{name}: a hook wrapper is not called; expected a plain function", place)
+    if name in AROUND and (
+        inspect.isasyncgenfunction(function)
+        or inspect.isgeneratorfunction(function)
+        or inspect.iscoroutinefunction(function)
+    ):
+        raise PluginError(
+            f"{name}: expected an async context manager: put @asynccontextmanager (of contextlib) between @hookimpl and "
+            "an async def that yields once",
+            place,
+        )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise PluginError(f"{name}: it yields; expected a function that returns", place)
     if inspect.iscoroutinefunction(function) and name not in MAY_BE_ASYNC:

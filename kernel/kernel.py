@@ -19,6 +19,7 @@ from kernel.contracts.service import Periodic
 from kernel.contracts.store import Announced, KernelRow
 from kernel.control import Control
 from kernel.control_socket import SocketServer
+from kernel.figures import figures_of
 from kernel.flow.catalog import Catalog
 from kernel.flow.engine import Engine
 from kernel.flow.event_bus import EventBus
@@ -168,7 +169,12 @@ class Kernel:
             raise ConfigError(problem) from None
         self.catalog = Catalog()
         self.catalog.max_payload = config.max_payload
-        self.host = PluginHost(mark_dir=config.run_dir / "importing", on_broken=self._plugin_broke)
+        self.host = PluginHost(
+            mark_dir=config.run_dir / "importing",
+            on_broken=self._plugin_broke,
+            clock=self.clock,
+            tell=self.bus.publish,
+        )
         self._stack.callback(self.host.close)
         await self.host.load(self.config)
         self.store = await open_store(config.store)
@@ -209,9 +215,16 @@ class Kernel:
         self._stack.push_async_callback(self.host.stop, self)
         await self.host.start(self)
         self.engine.executors.use(self.host.executors())
+        self.engine.put_around(self.host.around_attempt(), self.host.around_enqueue())
         self.engine.recorder.tell_lost(returned)
         await self.engine.start(self.host.schedules(), [state.name for state in self.host.states()])
-        self.watchdog = Watchdog(self.bus, self.clock, run_of=self.engine.pool.run_of, plugin_of=self.host.plugin_of)
+        self.watchdog = Watchdog(
+            self.bus,
+            self.clock,
+            run_of=self.engine.pool.run_of,
+            plugin_of=self.host.plugin_of,
+            on_blocked=self.engine.blocking.blocked,
+        )
         self.watchdog.start()
         self._stack.callback(self.watchdog.stop)
         server = SocketServer(socket, self.control, self.bus)
@@ -279,24 +292,17 @@ class Kernel:
         """The plugin's own small table in the store."""
         return Values(self.store, plugin)
 
+    def figures(self) -> dict[str, Any]:
+        """What the kernel counts of itself, since its start, and how it stands; see kernel/figures.py."""
+        return figures_of(self.engine, self.clock.now())
+
     def plugin_states(self) -> list[dict[str, Any]]:
-        """Every plugin that was found: its state (enabled, off, broken), and where and why."""
-        return [
-            {
-                "plugin": state.name,
-                "state": state.state,
-                "source": state.source,
-                "reason": state.reason,
-                "place": state.place,
-                "note": state.note,
-                "jobs": [job.name for job in state.jobs],
-                "schedules": [schedule.name for schedule in state.schedules],
-                "requires": list(state.requires),
-                "version": state.version,
-                "about": state.doc,
-            }
-            for state in self.host.states()
-        ]
+        """Every plugin that was found: its state (enabled, off, broken, quarantined), and where and why."""
+        return [state.as_json() for state in self.host.states()]
+
+    def release_plugin(self, name: str) -> None:
+        """Has the plugin's hooks called again; RequestError when it is not quarantined."""
+        self.host.release(name)
 
     # Configuration that changes while the kernel runs
 
@@ -334,11 +340,12 @@ class Kernel:
         self._subscribe(listener for listener in self.host.listeners() if listener.plugin in fresh)
         await self.host.start(self, fresh)
         self.engine.executors.use(self.host.executors())
+        self.engine.put_around(self.host.around_attempt(), self.host.around_enqueue())
         states = {state.name: state for state in self.host.states()}
         self.catalog.set_queues(self._queues())
         self.catalog.set_breakers(self.config.breakers)
         for name in (*fresh, *changes.override):
-            if states[name].state == "enabled":
+            if states[name].is_enabled:
                 self.catalog.add(states[name].jobs)
                 await self.engine.scheduler.declare(name, states[name].schedules)
         for name in changes.enable:
@@ -401,7 +408,7 @@ class Kernel:
         """Why nothing runs for a schedule whose job is not in the catalog."""
         plugin = schedule.job.partition(".")[0]
         states = {state.name: state for state in self.host.states()}
-        if plugin in states and states[plugin].state != "enabled":
+        if plugin in states and not states[plugin].is_enabled:
             return f"plugin {plugin} is {states[plugin].state}"
         return "job unknown"
 

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from kernel.config_schema import PluginParts
+from kernel.contracts.clock import SystemClock
 from kernel.hooks import Hook, hooks_of, marked, unmarked
 from kernel.model.errors import shown
 from kernel.model.job import place_of
@@ -17,6 +18,7 @@ from kernel.plugin_error import PluginError
 from kernel.plugin_executors import stop_executors
 from kernel.plugin_finder import Found, forget, import_plugin, stamp_of
 from kernel.plugin_listeners import kinds_of
+from kernel.plugin_quarantine import HOOKS, Fault, Quarantine
 from kernel.plugin_registrations import Declared, Overrider, Registered, declared_by, functions_in
 from kernel.plugin_settings import Checked, check_settings, settings_model
 
@@ -36,12 +38,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-State = Literal["enabled", "off", "broken"]
+State = Literal["enabled", "off", "broken", "quarantined"]
 
 
 @dataclass(frozen=True, slots=True)
 class PluginState:
-    """A plugin as lists show it. ``reason`` and ``place`` (file:line): why it is broken; ``note``: what else is so."""
+    """A plugin as lists show it. ``reason`` and ``place`` (file:line): why it is broken or quarantined; ``note``: what else
+    is so; ``faults``: of its hooks, in the last ten minutes.
+    """
 
     name: str
     state: State
@@ -54,15 +58,39 @@ class PluginState:
     requires: tuple[str, ...] = ()
     version: str = ""
     doc: str = ""
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether its jobs run; of a quarantined one they do."""
+        return self.state in {"enabled", "quarantined"}
+
+    def as_json(self) -> dict[str, Any]:
+        """The plugin as commands and the API show it."""
+        return {
+            "plugin": self.name,
+            "state": self.state,
+            "source": self.source,
+            "reason": self.reason,
+            "place": self.place,
+            "note": self.note,
+            "jobs": [job.name for job in self.jobs],
+            "schedules": [schedule.name for schedule in self.schedules],
+            "requires": list(self.requires),
+            "version": self.version,
+            "about": self.doc,
+            "faults": [fault.as_json() for fault in self.faults],
+        }
 
 
 class Plugin:
     """The record of one plugin; ``PluginError`` leaves no method, it becomes the state ``broken``."""
 
-    def __init__(self, found: Found, guard: Guard, marks: Marks) -> None:
+    def __init__(self, found: Found, guard: Guard, marks: Marks, quarantine: Quarantine | None = None) -> None:
         self.name = found.name
         self.found = found
         self.guard = guard
+        self.quarantine = quarantine or Quarantine(found.name, SystemClock(), lambda _event: None)
         self.state: State = "off"
         self.reason = ""
         self.place = ""
@@ -86,18 +114,20 @@ class Plugin:
 
     def as_state(self) -> PluginState:
         names = vars(self.module) if self.module is not None else {}
+        rests = self.state == "enabled" and self.quarantine.is_on
         return PluginState(
             name=self.name,
-            state=self.state,
+            state="quarantined" if rests else self.state,
             source=self.found.source,
-            reason=self.reason,
-            place=self.place,
+            reason=self.quarantine.reason if rests else self.reason,
+            place=self.quarantine.place if rests else self.place,
             note="; ".join(dict.fromkeys(self._notes + self.guard.notes)),
             jobs=self.registered.jobs,
             schedules=self.registered.schedules,
             requires=self.requires,
             version=self.found.version or _text(names.get("__version__")),
             doc=_text(names.get("__doc__")).strip().partition("\n")[0],
+            faults=self.quarantine.faults if self.state == "enabled" else (),
         )
 
     def parts(self) -> PluginParts:
@@ -114,14 +144,7 @@ class Plugin:
         self.hooks, self.kinds = {}, {}
         self.declared, self.registered = Declared(), Registered()
         self.guard.close()
-
-    def deafen(self, error: PluginError) -> None:
-        """Broken, but only as a listener: work that was accepted goes on."""
-        self.state, self.place = "broken", error.place or self.found.place
-        self.reason = f"{error.reason}; it is told no more events" + (
-            "" if not self.registered.jobs else ", its jobs go on"
-        )
-        self.kinds = {}
+        self.quarantine.close()
 
     def use_module_of(self, other: Plugin) -> None:
         """Takes the code that is loaded already; new code needs a new process, or a plugin that was broken."""
@@ -179,9 +202,14 @@ class Plugin:
         return registered, overrider.problems
 
     async def call(self, hook: Hook, values: dict[str, Any], within: float | None = None) -> Any:
-        """One hook's result; PluginError when it fails."""
+        """One hook's result; PluginError when it fails, which counts as a fault where the hook is called again and again."""
         call = self.guard.on_loop if hook.is_async else self.guard.in_thread
-        return await call(hook.name, hook.call, values, within=within)
+        try:
+            return await call(hook.name, hook.call, values, within=within)
+        except PluginError as error:
+            if hook.name in HOOKS and hook in self.hooks.get(hook.name, ()):
+                self.quarantine.fault(hook.name, error)
+            raise
 
     async def start(self, kernel: Any) -> None:
         """PluginError when a hook fails; what it had begun by then is its own to end."""
@@ -201,10 +229,11 @@ class Plugin:
     def let_go(self) -> None:
         """Ends its thread."""
         self.guard.close()
+        self.quarantine.close()
 
     def forget(self) -> None:
         """As if it had never been imported."""
-        self.guard.close()
+        self.let_go()
         if self.module is not None:
             forget(self.found.module)
 

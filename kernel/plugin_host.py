@@ -7,6 +7,7 @@ puts it in place. A plugin is broken by what it does wrong; what is wrong in plu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,30 +16,40 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kernel.config import Config, PluginConfig, error_of
 from kernel.config_changes import Changes, diff
 from kernel.config_schema import config_schema
+from kernel.contracts.clock import SystemClock
+from kernel.model.errors import RequestError, UnknownNameError
+from kernel.model.job import check_tags
 from kernel.plugin import Plugin, PluginState
+from kernel.plugin_around import Around
 from kernel.plugin_breakers import clashing_breakers
 from kernel.plugin_copy import written
 from kernel.plugin_error import PluginError
 from kernel.plugin_executors import OWN, HookError, is_opened, start_executors, unknown
 from kernel.plugin_finder import Found, Refused, find_plugins
 from kernel.plugin_guard import Guard
+from kernel.plugin_leftovers import left_behind
 from kernel.plugin_listeners import Listener
 from kernel.plugin_marks import Marks
 from kernel.plugin_order import in_order, unmet
 from kernel.plugin_problems import missing_folders, unknown_plugins, unknown_store
+from kernel.plugin_quarantine import HOOKS, Quarantine
 from kernel.plugin_store import open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from kernel.config_source import Problem
+    from kernel.contracts.clock import Clock
     from kernel.contracts.executor import Executor
     from kernel.hooks import Hook
+    from kernel.model.events import Event
     from kernel.model.job import Job
     from kernel.model.schedule import Schedule
     from kernel.plugin_registrations import Registered
 
 log = logging.getLogger(__name__)
+
+_TURN_SECONDS = 0.5
 
 OnBroken = Callable[[str, str, str], None]
 _OFF = PluginConfig(enabled=False)
@@ -69,7 +80,9 @@ class Answer(NamedTuple):
 
 
 class PluginHost:
-    """For one loop, and one change at a time. ``on_broken(plugin, reason, place)`` is told of what breaks."""
+    """For one loop, and one change at a time. ``on_broken(plugin, reason, place)`` is told of what breaks, ``tell`` of faults
+    and quarantines, as events.
+    """
 
     def __init__(
         self,
@@ -78,11 +91,15 @@ class PluginHost:
         warn_seconds: float = 5.0,
         limit_seconds: float = 30.0,
         on_broken: OnBroken | None = None,
+        clock: Clock | None = None,
+        tell: Callable[[Event], None] = lambda _event: None,
     ) -> None:
         self._marks = Marks(mark_dir)
         self._warn_seconds = warn_seconds
         self._limit_seconds = limit_seconds
         self._on_broken = on_broken
+        self._clock = clock or SystemClock()
+        self._tell = tell
         self._config: Config | None = None
         self._plugins: dict[str, Plugin] = {}
         self._refused: tuple[Refused, ...] = ()
@@ -159,7 +176,7 @@ class PluginHost:
         return config_schema({name: plugin.parts() for name, plugin in self._plugins.items()})
 
     def listeners(self) -> list[Listener]:
-        """The ears of all plugins. One whose hook fails or hangs is reported, and from then on hears nothing."""
+        """The ears of all plugins. What fails in one, or hangs, is a fault of its plugin; a quarantined one hears nothing."""
         return [
             Listener(plugin.name, self._ear(plugin, hook), kinds, batch=hook.name == "on_events")
             for plugin in self._plugins.values()
@@ -171,8 +188,36 @@ class PluginHost:
         return next((plugin.name for plugin in self._plugins.values() if plugin.guard.owns(filename)), "")
 
     def hooks(self, name: str) -> list[tuple[Plugin, Hook]]:
-        """The implementations of one hook, in the order of loading."""
+        """The implementations of one hook, in the order of loading; of those that are called again and again without the
+        quarantined ones.
+        """
+        return [
+            (plugin, hook)
+            for plugin in self._plugins.values()
+            if not (plugin.quarantine.is_on and name in HOOKS)
+            for hook in plugin.hooks.get(name, [])
+        ]
+
+    def around_attempt(self) -> Around | None:
+        """What stands around attempts; None when nobody has the hook."""
+        found = self._around("around_attempt")
+        return Around("ctx", found) if found else None
+
+    def around_enqueue(self) -> Around | None:
+        """What stands around enqueueing, and gives tags; None when nobody has the hook."""
+        found = self._around("around_enqueue")
+        return Around("runs", found, lambda given: check_tags(given or ())) if found else None
+
+    def _around(self, name: str) -> list[tuple[Plugin, Hook]]:
         return [(plugin, hook) for plugin in self._plugins.values() for hook in plugin.hooks.get(name, [])]
+
+    def release(self, name: str) -> None:
+        """Lets the plugin out of quarantine; RequestError when it is in none."""
+        if name not in self._plugins:
+            raise UnknownNameError("plugin", name, self._plugins)
+        if not self._plugins[name].quarantine.release("released by hand"):
+            state = self._plugins[name].as_state().state
+            raise RequestError(f"plugin {name} is {state}: expected one that is quarantined")
 
     async def ask(self, name: str, values: Mapping[str, Any], within: float | None = None) -> list[Answer]:
         """What each implementation of this hook says to ``values``, all asked at once; in the order of loading."""
@@ -231,6 +276,8 @@ class PluginHost:
             except PluginError as error:
                 plugin.break_(error.reason, error.place)
                 self._tell_broken(plugin)
+            for text in left_behind(plugin.guard):
+                log.warning("plugin %s: %s", plugin.name, text, extra={"plugin": plugin.name})
 
     async def register_commands(self, cli: Any) -> None:
         """Lets the plugins add their commands to the typer application."""
@@ -261,7 +308,7 @@ class PluginHost:
             limit_seconds=self._limit_seconds,
             scrub=config.source.scrub,
         )
-        new = Plugin(found, guard, self._marks)
+        new = Plugin(found, guard, self._marks, Quarantine(found.name, self._clock, self._tell_surely))
         if old is not None and old.found == found:
             new.use_module_of(old)
         return new
@@ -309,7 +356,7 @@ class PluginHost:
             executor = job.policies.executor
             if executor is None or executor in OWN or plugins[name].is_broken:
                 continue
-            if await self._is_opened(executor, plugins):
+            if await self._is_opened(executor, plugins) or plugins[name].is_broken:
                 continue
             short = job.name.removeprefix(f"{name}.")
             text = unknown(executor, plugins.values())
@@ -363,16 +410,17 @@ class PluginHost:
         parameter = "events" if hook.name == "on_events" else "event"
 
         async def hear(told: Any) -> None:
-            if hook not in plugin.kinds:
-                return
-            try:
-                await plugin.call(hook, {parameter: told})
-            except PluginError as error:
-                if hook in plugin.kinds:
-                    plugin.deafen(error)
-                    self._tell_broken(plugin)
+            if hook in plugin.kinds and not plugin.quarantine.is_on:
+                with contextlib.suppress(PluginError):  # told, and counted, as a fault of the plugin
+                    await plugin.call(hook, {parameter: told})
 
         return hear
+
+    def _tell_surely(self, event: Event) -> None:
+        try:
+            self._tell(event)
+        except Exception:
+            log.exception("telling of %s failed", event.name)
 
     def _tell_broken(self, plugin: Plugin) -> None:
         _log_broken(plugin.name, plugin.reason, plugin.place)
@@ -391,9 +439,14 @@ def _log_broken(name: str, reason: str, place: str) -> None:
 
 async def _answer(plugin: Plugin, hook: Hook, values: Mapping[str, Any], within: float | None) -> Answer:
     try:
-        return Answer(plugin.name, await plugin.call(hook, dict(values), within))
+        # Its own limit ends a call; but a def hook waits for its turn, behind another one of the plugin that may hang.
+        async with asyncio.timeout(None if within is None else within + _TURN_SECONDS):
+            return Answer(plugin.name, await plugin.call(hook, dict(values), within))
     except PluginError as error:
         return Answer(plugin.name, error=error)
+    except TimeoutError:
+        reason = f"{hook.name}: not begun within {within:g} s, for another hook of the plugin has not returned"
+        return Answer(plugin.name, error=PluginError(reason, hook.place))
 
 
 def _is_overridden(job: Job, policy: str, config: Config) -> bool:
@@ -410,7 +463,7 @@ def _states(
     states = [plugin.as_state() for plugin in plugins]
     states = [
         replace(state, jobs=registered[state.name].jobs, schedules=registered[state.name].schedules)
-        if state.name in registered and state.state == "enabled"
+        if state.name in registered and state.is_enabled
         else state
         for state in states
     ]

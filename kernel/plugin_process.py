@@ -1,10 +1,11 @@
-"""What foreign code may change for the whole process: working folder, umask, signal handlers, files 0 to 2."""
+"""What foreign code may change for the whole process: working folder, umask, sys.path, signal handlers, files 0 to 2."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
+import sys
 from pathlib import Path
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -16,6 +17,7 @@ class ProcessState:
     def __init__(self) -> None:
         self._folder = _working_folder()
         self._umask = _umask()
+        self._path = list(sys.path)
         self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
         self._open = [number for number in (0, 1, 2) if _is_open(number)]
 
@@ -29,6 +31,9 @@ class ProcessState:
         if self._umask is not None and self._umask != _umask():
             found.append("the umask was changed, and put back")
             os.umask(self._umask)
+        if self._path != sys.path:
+            found.append("sys.path was changed, and put back")
+            sys.path[:] = self._path
         found += [f"file descriptor {number} was closed" for number in self._open if not _is_open(number)]
         return found + self._put_handlers_back()
 

@@ -14,6 +14,7 @@ from kernel.model.job import (
     check_executor,
     check_fields,
     check_name,
+    check_on_loop,
     declaration_of,
     make_job,
     place_of,
@@ -143,6 +144,7 @@ class Overrider:
             return job
         try:
             check_fields(found, job.parameters)
+            check_on_loop(found, is_async=job.is_async)
         except ConfigError as error:
             key, _, text = str(error).partition(": ")
             self.problems.append(self._source.at(path, key, text))

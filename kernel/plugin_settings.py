@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
@@ -53,8 +53,8 @@ def check_settings(name: str, model: type[BaseModel] | None, table: Mapping[str,
     try:
         return Checked(model.model_validate(dict(table)), problems)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-    reports = [_Report(model, detail, source, path) for detail in details]
+        details = error.errors()
+    reports = [_Report(model, detail, source, path, table) for detail in details]
     return Checked(None, problems + [report.problem() for report in reports if report.is_news])
 
 
@@ -85,15 +85,19 @@ def _names_of(field: str, info: FieldInfo) -> list[str]:
 class _Report:
     """One detail of pydantic's error, as one line."""
 
-    def __init__(self, model: type[BaseModel], detail: Any, source: Source, path: Key) -> None:
+    def __init__(
+        self, model: type[BaseModel], detail: Any, source: Source, path: Key, table: Mapping[str, Any]
+    ) -> None:
         self._type: str = detail["type"]
         self._text: str = detail["msg"]
         self._input = detail["input"]
+        # What a plugin refuses by a text of its own (PydanticCustomError) says all there is to say.
+        self._is_own = "url" not in detail
         self._context: dict[str, Any] = detail.get("ctx", {})
         self._location: tuple[str | int, ...] = detail["loc"]
         self._source = source
         self._path = path
-        self._holder, is_secret = _follow(model, self._location)
+        self._holder, is_secret = _follow(model, self._location, table)
         # The model asks for this lest an error repeats a password: a number, true or false is none.
         is_hidden_text = bool(model.model_config.get("hide_input_in_errors")) and isinstance(self._input, str)
         self._is_hidden = is_secret or is_hidden_text
@@ -104,16 +108,21 @@ class _Report:
         return (*self._path, *self._location) not in self._source.unusable
 
     def problem(self) -> Problem:
-        location = [part for part in self._location if isinstance(part, str)]
+        location = [*self._location]
+        while location and isinstance(location[-1], int):  # an item of a list stands where the list does
+            location.pop()
         if not location:
             return self._source.in_table(self._path, self._expected())
-        return self._source.at((*self._path, *location[:-1]), location[-1], self._words(location[-1]))
+        key = str(location[-1])
+        return self._source.at((*self._path, *location[:-1]), key, self._words(key))
 
     def _words(self, key: str) -> str:
         if self._type == "extra_forbidden":
             return _unknown(key, _known(self._holder) if self._holder else [])
         if self._type == "missing":
             return "is missing; expected a value: the setting has no default"
+        if self._is_own:
+            return self._text
         if self._is_hidden or _SECRET_NAME.search(key) or _has_password(self._input):
             return f"'***': {self._expected()}"
         is_plain = isinstance(self._input, str | int | float | bool) or self._input is None
@@ -133,20 +142,50 @@ def _has_password(value: object) -> bool:
     return isinstance(value, str) and _URL_WITH_USER.search(value) is not None
 
 
-def _follow(model: type[BaseModel], location: Sequence[str | int]) -> tuple[type[BaseModel] | None, bool]:
+def _follow(model: type[BaseModel], location: Sequence[str | int], table: Any) -> tuple[type[BaseModel] | None, bool]:
     """The model that holds the last part of ``location``, and whether its value must not be shown."""
     holder: type[BaseModel] | None = model
+    items: list[type[BaseModel]] = []
     is_hidden = False
     for index, part in enumerate(location):
+        table = _item(table, part)
         info = _field(holder, part) if holder else None
-        if info is None:
-            return holder if index == len(location) - 1 else None, is_hidden
-        types = _types_in(info.annotation)
-        is_hidden = is_hidden or bool(types & {SecretStr, SecretBytes})
-        if index < len(location) - 1:
+        if info is not None:
+            types = _types_in(info.annotation)
+            is_hidden = is_hidden or bool(types & {SecretStr, SecretBytes})
             models = [one for one in types if isinstance(one, type) and issubclass(one, BaseModel)]
-            holder = models[0] if len(models) == 1 else None
+            items = models if _has_items(info.annotation) else []
+            if index < len(location) - 1:
+                holder = models[0] if len(models) == 1 and not items else None
+        elif items and index < len(location) - 1:
+            # The name or number of one of many: which model that is, its own keys say.
+            fitting = [one for one in items if _may_be(one, table)]
+            holder, items = fitting[0] if len(fitting) == 1 else None, []
+        else:
+            return holder if index == len(location) - 1 else None, is_hidden
     return holder, is_hidden
+
+
+def _item(table: Any, part: str | int) -> Any:
+    try:
+        return table[part]
+    except (LookupError, TypeError):
+        return None
+
+
+def _has_items(annotation: Any) -> bool:
+    """Whether it is a dict or a list, or may be one."""
+    return get_origin(annotation) in {dict, list, tuple} or any(map(_has_items, getattr(annotation, "__args__", ())))
+
+
+def _may_be(model: type[BaseModel], table: Any) -> bool:
+    """Whether the keys that can have one value only, as ``type``, have it."""
+    for name, info in model.model_fields.items():
+        meant = get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
+        found = _item(table, name)
+        if len(meant) == 1 and found is not None and found not in meant:
+            return False
+    return True
 
 
 def _field(model: type[BaseModel], name: str | int) -> FieldInfo | None:

@@ -46,6 +46,7 @@ class Watchdog:
     """Beats on the loop, looks from a thread. A block is told in the log while it lasts, and as an event when it is over.
 
     ``run_of``: the run that a task works on. ``plugin_of``: the plugin that a file belongs to, or an empty text.
+    ``on_blocked``: told the name of a job that has blocked.
     """
 
     def __init__(
@@ -55,11 +56,13 @@ class Watchdog:
         *,
         run_of: Callable[[asyncio.Task[object]], Claimed | None],
         plugin_of: Callable[[str], str],
+        on_blocked: Callable[[str], None] = lambda _job: None,
     ) -> None:
         self._bus = bus
         self._clock = clock
         self._run_of = run_of
         self._plugin_of = plugin_of
+        self._on_blocked = on_blocked
         self._loop = asyncio.get_running_loop()
         self._ident = threading.get_ident()
         self._beat = time.monotonic()
@@ -107,21 +110,22 @@ class Watchdog:
             task = asyncio.current_task(self._loop)
             run = None if task is None else self._run_of(task)
             frame = sys._current_frames().get(self._ident)  # noqa: SLF001 - as documented
-            plugin, place = self._place_in(frame)
+            plugin, place, others = self._place_in(frame)
         except Exception:
             log.exception("who blocks the loop could not be found out")
             return Blocker("", "", "", "an unknown place")
-        if run is None:
+        # A hook of another plugin may stand around an attempt: what it does the job is not to blame for.
+        if run is None or (plugin and run.job.partition(".")[0] not in others):
             return Blocker(plugin, "", "", place)
         return Blocker(plugin or run.job.partition(".")[0], run.job, run.id, place)
 
-    def _place_in(self, frame: FrameType | None) -> tuple[str, str]:
-        """The innermost frame that is a plugin's own, else the innermost of all."""
+    def _place_in(self, frame: FrameType | None) -> tuple[str, str, set[str]]:
+        """The innermost frame that is a plugin's own, else the innermost of all; and all plugins that are on the stack."""
         found = [(one.f_code.co_filename, line) for one, line in traceback.walk_stack(frame)]
-        for filename, line in found:
-            if plugin := self._plugin_of(filename):
-                return plugin, f"{filename}:{line}"
-        return "", f"{found[0][0]}:{found[0][1]}" if found else "an unknown place"
+        owners = [(plugin, f"{name}:{line}") for name, line in found if (plugin := self._plugin_of(name))]
+        if owners:
+            return *owners[0], {plugin for plugin, _ in owners}
+        return "", f"{found[0][0]}:{found[0][1]}" if found else "an unknown place", set()
 
     # On the loop
 
@@ -130,6 +134,8 @@ class Watchdog:
         self.seconds_by_job[name] += seconds
         self.blocks_by_job[name] += 1
         log.warning("the event loop was blocked for %s by %s", words(round(seconds, 1)), blocker)
+        if blocker.job:
+            self._on_blocked(blocker.job)
         self._bus.publish(
             LoopBlocked(self._clock.now(), blocker.plugin, blocker.job, blocker.run, blocker.place, seconds)
         )

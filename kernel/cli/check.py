@@ -46,7 +46,7 @@ def check(context: typer.Context, *, as_json: AsJson = False) -> None:
 
 
 async def _examine(path: "Path") -> dict[str, Any]:
-    from kernel.cli.plugin_code import describe_state, examine_plugins
+    from kernel.cli.plugin_code import examine_plugins
     from kernel.config import read_config
     from kernel.unused_tables import unused_tables
 
@@ -64,7 +64,7 @@ async def _examine(path: "Path") -> dict[str, Any]:
     return {
         "problems": problems + wrong,
         "notes": notes + unused + [f"plugin {state.name}: {state.note}" for state in prepared.states if state.note],
-        "plugins": [describe_state(state) for state in prepared.states],
+        "plugins": [state.as_json() for state in prepared.states],
         "jobs": [
             {"job": job.name, "queue": job.policies.queue, "place": job.place}
             for state in prepared.states

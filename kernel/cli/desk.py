@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from kernel.cli.output import tell
-from kernel.cli.plugin_code import describe_state, prepare_plugins, refusal
+from kernel.cli.plugin_code import prepare_plugins, refusal
 from kernel.config import load_config
 from kernel.contracts.clock import SystemClock
 from kernel.contracts.store import RunQuery
@@ -23,7 +23,7 @@ from kernel.flow.event_bus import EventBus
 from kernel.flow.intake import Intake
 from kernel.flow.recorder import Recorder
 from kernel.model.announcement import describe_job
-from kernel.model.errors import StoreError, UnknownNameError
+from kernel.model.errors import RequestError, StoreError, UnknownNameError
 from kernel.plugin_host import open_store
 from kernel.plugin_store import store_file
 
@@ -131,7 +131,23 @@ class Desk:
             with contextlib.suppress(OSError):
                 states: list[Json] = await ask_soon(socket, "plugins", {})
                 return states
-        return [describe_state(state) for state in (await prepare_plugins(self.config)).states]
+        return [state.as_json() for state in (await prepare_plugins(self.config)).states]
+
+    async def release_plugin(self, name: str) -> None:
+        """In each kernel that has it in quarantine; RequestError where none has, StoreError where no kernel is alive."""
+        released, refused = 0, None
+        for socket in await self.sockets():
+            try:
+                await ask_soon(socket, "plugins_release", {"plugin": name})
+                released += 1
+            except RequestError as error:
+                refused = error
+            except OSError:
+                continue
+        if not released:
+            raise refused or StoreError(
+                f"no kernel is alive in {self.config.kernel.run_dir}, so no plugin is quarantined: that ends with the kernel"
+            )
 
     async def breakers(self) -> list[Json]:
         """As a running kernel has them, which counts failures; without one, as the store has them."""

@@ -166,7 +166,7 @@ class Foreground:
                 self._screen.say(line)
             kernel.bus.subscribe("run", ON_SCREEN, self._screen.tell)
         await self._manager.ready(self._status())
-        on = [state for state in kernel.plugin_states() if state["state"] == "enabled"]
+        on = [state for state in kernel.plugin_states() if state["state"] in {"enabled", "quarantined"}]
         extra = {"pid": os.getpid(), "kernel": kernel.id, "store": kernel.store.url}
         what = f"{counted(len(on), 'plugin')}, {counted(len(kernel.host.jobs()), 'job')}"
         log.info("ready: %s", what, extra=extra)
@@ -174,8 +174,9 @@ class Foreground:
     def _status(self) -> str:
         states = [state["state"] for state in self._kernel.plugin_states()]
         broken = f", {states.count('broken')} broken" if "broken" in states else ""
-        on = counted(states.count("enabled"), "plugin")
-        return f"{on}{broken}, {counted(len(self._kernel.host.jobs()), 'job')}"
+        resting = f", {states.count('quarantined')} quarantined" if "quarantined" in states else ""
+        on = counted(states.count("enabled") + states.count("quarantined"), "plugin")
+        return f"{on}{broken}{resting}, {counted(len(self._kernel.host.jobs()), 'job')}"
 
     async def _welcome(self, screen: Screen) -> list[str]:
         kernel = self._kernel

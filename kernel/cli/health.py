@@ -1,4 +1,4 @@
-"""``mainspring health``: whether the running kernel does its work."""
+"""``mainspring health``: whether the running kernel does its work, and its jobs theirs."""
 
 # ruff: noqa: PLC0415 - what is slow to import is imported where it is used, so that `--help` is quick
 
@@ -8,8 +8,9 @@ import typer
 
 from kernel.cli.breakers import next_probe
 from kernel.cli.command import AsJson, at_desk, example
-from kernel.cli.output import Column, print_json, print_table, tell
+from kernel.cli.output import Column, moment, print_json, print_table, tell
 from kernel.model.counted import counted
+from kernel.model.duration import words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
     from kernel.cli.desk import Desk
 
 _COLUMNS = [
-    Column("STATE"), Column("KERNEL"), Column("RUNNING", is_number=True), Column("CLAIMED", is_number=True),
-    Column("DEGRADED", is_number=True), Column("SCHEDULES", is_number=True), Column("LOOP LAG", is_number=True),
-    Column("PROBLEMS", is_whole=False),
+    Column("STATE"), Column("SUBJECT"), Column("LAST SUCCESS"), Column("P50", is_number=True),
+    Column("P95", is_number=True), Column("NEXT TICK"), Column("SAYS", is_whole=False),
 ]  # fmt: skip
 
 
@@ -28,7 +28,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def health(context: typer.Context, *, as_json: AsJson = False) -> None:
-    """Asks the running kernel whether it does its work.
+    """Asks the running kernel whether it and its jobs do well.
+
+    What plugins say of what they look after is in it; the health plugin knows the jobs.
 
     Exit status: 0 healthy, 1 not, or no kernel is alive.
     """
@@ -36,20 +38,9 @@ def health(context: typer.Context, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
     else:
-        print_table(
-            _COLUMNS,
-            [_row(kernel) for kernel in found["kernels"]],
-            empty="no kernel is alive: start one by `mainspring run`",
-        )
+        print_table(_COLUMNS, _rows(found["kernels"]), empty="no kernel is alive: start one by `mainspring run`")
         for kernel in found["kernels"]:
-            for problem in kernel["problems"]:
-                tell(f"kernel {kernel['kernel']}: {problem}")
-            for breaker in kernel.get("breakers", []):
-                probe = f"next probe {next_probe(breaker)}"
-                tell(f"kernel {kernel['kernel']}: the breaker {breaker['breaker']} is {breaker['state']}; {probe}")
-            for job, count in kernel.get("degraded_last_hour", {}).items():
-                what = f"{counted(count, 'run')} of {job} ended degraded in the last hour"
-                tell(f"kernel {kernel['kernel']}: {what}")
+            _tell_of(kernel)
     if not found["healthy"]:
         raise typer.Exit(1)
 
@@ -74,19 +65,55 @@ async def _ask(socket: "Path") -> dict[str, Any]:
         problem = str(error)
     else:
         return name | answer
-    return name | {"healthy": False, "problems": [problem]}
+    return name | {"healthy": False, "problems": [problem], "checks": []}
 
 
-def _degraded(kernel: dict[str, Any]) -> int | None:
-    """How many runs in the last hour; None for a kernel that has not answered."""
-    found = kernel.get("degraded_last_hour")
-    return None if found is None else sum(found.values())
+def _rows(kernels: list[dict[str, Any]]) -> list[list[Any]]:
+    """Each kernel with its own checks, then what plugins say: what several kernels say alike, once."""
+    rows: list[list[Any]] = []
+    said: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for kernel in kernels:
+        state = "healthy" if kernel["healthy"] else "unhealthy"
+        rows.append([state, f"kernel {kernel['kernel']}", *([None] * 4), _figures(kernel)])
+        for check in kernel["checks"]:
+            if check["plugin"] is None:
+                rows.append(_row(check))
+            else:
+                said.setdefault((check["plugin"], check["subject"], check["verdict"]), check)
+    return rows + [_row(check) for check in said.values()]
 
 
-def _row(kernel: dict[str, Any]) -> list[Any]:
-    lag = kernel.get("loop_lag_seconds")
+def _row(check: dict[str, Any]) -> list[Any]:
+    details = check["details"]
+    lengths = [details.get("p50_seconds"), details.get("p95_seconds")]
     return [
-        "healthy" if kernel["healthy"] else "unhealthy", kernel["kernel"], kernel.get("running"), kernel.get("claimed"),
-        _degraded(kernel), kernel.get("schedules"), "-" if lag is None else f"{lag * 1000:.1f} ms",
-        len(kernel["problems"]) or "none",
+        check["verdict"], check["subject"], _moment(details.get("last_success_at")),
+        *(words(length) if isinstance(length, int | float) else None for length in lengths),
+        _moment(details.get("next_at")), check["text"],
     ]  # fmt: skip
+
+
+def _moment(instant: Any) -> str | None:
+    # A plugin's value: it may be anything.
+    return moment(instant) if isinstance(instant, str) else None
+
+
+def _figures(kernel: dict[str, Any]) -> str | None:
+    if "running" not in kernel:
+        return None
+    return f"{kernel['running']} running, {kernel['claimed']} claimed, {_degraded(kernel)} degraded in the last hour"
+
+
+def _degraded(kernel: dict[str, Any]) -> int:
+    return sum(kernel["degraded_last_hour"].values())
+
+
+def _tell_of(kernel: dict[str, Any]) -> None:
+    for problem in kernel["problems"]:
+        tell(f"kernel {kernel['kernel']}: {problem}")
+    for breaker in kernel.get("breakers", []):
+        probe = f"next probe {next_probe(breaker)}"
+        tell(f"kernel {kernel['kernel']}: the breaker {breaker['breaker']} is {breaker['state']}; {probe}")
+    for job, count in kernel.get("degraded_last_hour", {}).items():
+        what = f"{counted(count, 'run')} of {job} ended degraded in the last hour"
+        tell(f"kernel {kernel['kernel']}: {what}")

@@ -14,6 +14,7 @@ def words_of(job: Json) -> dict[str, str]:
     """Policy -> what it says, of a job as it is announced; those that say nothing are left out."""
     told = {
         "runs": _KINDS.get(job["kind"], f"by the executor {job['kind']}"),
+        "when blocking": "moved to a thread" if job.get("when_blocking") == "thread" else None,
         "queue": _queue(job),
         "priority": f"{job['priority']} (0 first, 9 last)",
         "concurrency": _concurrency(job),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +26,7 @@ def drive(main: Coroutine[Any, Any, T]) -> T:
     logged, and the loop goes on. Threads of the default executor are not waited for.
     """
     loop = asyncio.new_event_loop()
+    loop.stop = _Stop(loop)  # type: ignore[method-assign] # or nobody could say who has called it
     asyncio.set_event_loop(loop)
     try:
         try:
@@ -43,12 +45,25 @@ def _result_of(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> T:
         except BaseException as error:
             if task.done():
                 raise
-            log.error("%s; the kernel goes on", _what_happened(error))  # noqa: TRY400 - the place is enough
+            log.error("%s; the kernel goes on", _what_happened(error, loop))  # noqa: TRY400 - the place is enough
 
 
-def _what_happened(error: BaseException) -> str:
+class _Stop:
+    """``loop.stop``, which remembers from where it was called."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._stop = loop.stop
+        self.place = ""
+
+    def __call__(self) -> None:
+        caller = sys._getframe(1)  # noqa: SLF001 - as documented
+        self.place = f" ({caller.f_code.co_filename}:{caller.f_lineno})"
+        self._stop()
+
+
+def _what_happened(error: BaseException, loop: asyncio.AbstractEventLoop) -> str:
     if isinstance(error, RuntimeError):  # what run_until_complete says then
-        return "a job has called stop() of the event loop"
+        return f"a job has called stop() of the event loop{getattr(loop.stop, 'place', '')}"
     return f"a task has raised {type(error).__name__} to the event loop{_place_of(error)}"
 
 

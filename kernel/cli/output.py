@@ -9,9 +9,11 @@ from typing import Any, NamedTuple, TextIO
 STATE_STYLES = {
     "running": "cyan", "retrying": "yellow", "completed": "green", "degraded": "yellow", "failed": "bold red",
     "cancelled": "magenta", "expired": "magenta", "stuck": "bold red", "enabled": "green", "broken": "bold red",
+    "quarantined": "bold yellow",
     "off": "dim", "paused": "yellow", "healthy": "green", "unhealthy": "bold red",
     "closed": "green", "open": "bold red", "half_open": "yellow", "alive": "green", "stopping": "yellow",
-    "lost": "bold red",
+    "lost": "bold red", "late": "bold red", "failing": "bold red", "blocked": "bold red", "unknown": "bold red",
+    "long": "yellow",
 }  # fmt: skip
 """How a state looks on a terminal, wherever one is shown."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kernel.config import error_of
 from kernel.model.errors import RequestError
@@ -55,20 +55,3 @@ def refusal(job: str, states: Iterable[PluginState]) -> RequestError | None:
                 f"{job} takes no runs: plugin {name} is off; `mainspring plugins enable {name}` switches it on"
             )
     return None
-
-
-def describe_state(state: PluginState) -> dict[str, Any]:
-    """A plugin as a running kernel tells of it."""
-    return {
-        "plugin": state.name,
-        "state": state.state,
-        "source": state.source,
-        "reason": state.reason,
-        "place": state.place,
-        "note": state.note,
-        "jobs": [job.name for job in state.jobs],
-        "schedules": [schedule.name for schedule in state.schedules],
-        "requires": list(state.requires),
-        "version": state.version,
-        "about": state.doc,
-    }

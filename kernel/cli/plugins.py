@@ -1,4 +1,4 @@
-"""``mainspring plugins``: which there are, and switching them on and off in plugins.toml."""
+"""``mainspring plugins``: which there are and how they are, and switching them on and off in plugins.toml."""
 
 # ruff: noqa: PLC0415 - what is slow to import is imported where it is used, so that `--help` is quick
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kernel.cli.command import AsJson, at_desk, example, group
-from kernel.cli.output import Column, print_json, print_table, say, tell
+from kernel.cli.output import Column, moment, print_fields, print_json, print_table, say, tell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,13 +27,15 @@ _COLUMNS = [
 def add_to(app: typer.Typer) -> None:
     plugins = group(app, "plugins", "Lists plugins, switches them on and off, and starts new ones.")
     plugins.command("list", epilog=example("plugins list", "plugins list --json"))(list_plugins)
+    plugins.command("show", epilog=example("plugins show fleet"))(show)
+    plugins.command("release", epilog=example("plugins release billing"))(release)
     plugins.command("enable", epilog=example("plugins enable fleet"))(enable)
     plugins.command("disable", epilog=example("plugins disable fleet"))(disable)
     plugins.command("new", epilog=example("plugins new greeter"))(new)
 
 
 def list_plugins(context: typer.Context, *, as_json: AsJson = False) -> None:
-    """Lists the plugins: enabled, off or broken, and why."""
+    """Lists the plugins with their state, and why it is so."""
     found = at_desk(context, lambda desk: desk.plugins())
     if as_json:
         print_json(found)
@@ -47,6 +49,45 @@ def _row(plugin: dict[str, Any]) -> list[Any]:
         plugin["plugin"], plugin["state"], len(plugin["jobs"]), len(plugin["schedules"]), plugin["source"],
         plugin["reason"] + place if plugin["reason"] else plugin["note"],
     ]  # fmt: skip
+
+
+def show(context: typer.Context, name: Name, *, as_json: AsJson = False) -> None:
+    """Shows one plugin: its state, and the faults of its hooks.
+
+    Those of the last ten minutes, each with its place.
+    """
+    from kernel.model.errors import UnknownNameError
+
+    found = {one["plugin"]: one for one in at_desk(context, lambda desk: desk.plugins())}
+    if name not in found:
+        raise UnknownNameError("plugin", name, found)
+    plugin = found[name]
+    if as_json:
+        print_json(plugin)
+        return
+    # A kernel of an older version tells no faults.
+    faults = [_fault(one) for one in plugin.get("faults", [])]
+    fields = {
+        "plugin": plugin["plugin"], "state": plugin["state"], "about": plugin["about"], "version": plugin["version"],
+        "from": plugin["source"], "reason": plugin["reason"], "place": plugin["place"], "note": plugin["note"],
+        "requires": ", ".join(plugin["requires"]), "jobs": "\n".join(plugin["jobs"]),
+        "schedules": "\n".join(plugin["schedules"]), "faults": "\n".join(faults),
+    }  # fmt: skip
+    print_fields({key: text for key, text in fields.items() if text})
+
+
+def _fault(fault: dict[str, Any]) -> str:
+    place = f" ({fault['place']})" if fault["place"] else ""
+    return f"{moment(fault['at'])}  {fault['reason']}{place}"
+
+
+def release(context: typer.Context, name: Name) -> None:
+    """Lets a plugin out of quarantine before its time is over.
+
+    Its hooks are called again, in each running kernel of this machine.
+    """
+    at_desk(context, lambda desk: desk.release_plugin(name))
+    say(f"{name} is released: its hooks are called again")
 
 
 def enable(context: typer.Context, name: Name) -> None:

@@ -30,6 +30,9 @@ log_capture  keeps with the run what its job logs
 page         what one attempt has told and the store does not have yet
 notebook     gathers the pages, and writes them in batches
 threads      the bounded pool for ``def`` jobs
+own_loop     an attempt of an ``async def`` job in a thread, on a loop of its own
+blocking     which jobs have blocked the kernel's loop so often that their attempts run like that
+around       7 with what plugins have around it
 watch        notices clock steps and what other processes changed
 membership   what kernels that share a store do about one another: leases, rescue, one clock
 pruner       deletes what is no longer kept

@@ -138,14 +138,18 @@ class BreakerOfJob:
         calls: BreakerCalls,
         loop: asyncio.AbstractEventLoop,
         reach: Callable[[Coroutine[Any, Any, Any]], Any] | None,
+        bridge: Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]] | None = None,
     ) -> None:
-        """``reach``: has the loop do something and waits for it, in a job's thread; None on the loop."""
+        """``reach``: has the loop do something and waits for it, in a job's thread; None on the loop. ``bridge``: has it awaited
+        there, by a job on a loop of its own.
+        """
         self._name = name
         self._given = given
         self._place = place
         self._calls = calls
         self._loop = loop
         self._reach = reach
+        self._bridge = bridge
 
     def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """What ``function(*args, **kwargs)`` returns, or raises; BreakerOpen when it was not called.
@@ -161,19 +165,26 @@ class BreakerOfJob:
 
     async def _call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         inside = _inside.get()
-        call = await self._calls.enter(self._name, self._given, self._place, inside)
+        entering = self._calls.enter(self._name, self._given, self._place, inside)
+        call = await (entering if self._bridge is None else self._bridge(entering))
         if call is None:
             return await called(function, args, kwargs)
         here = _inside.set((*inside, call))
         try:
             result = await called(function, args, kwargs)
         except BaseException as error:
-            self._calls.leave(call, error)
+            self._leave(call, error)
             raise
         finally:
             _inside.reset(here)
-        self._calls.leave(call, None)
+        self._leave(call, None)
         return result
+
+    def _leave(self, call: Call, error: BaseException | None) -> None:
+        if self._bridge is None:
+            self._calls.leave(call, error)
+        else:
+            self._loop.call_soon_threadsafe(self._calls.leave, call, error)
 
     def _call_in_thread(
         self,

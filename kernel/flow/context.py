@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import sys
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from kernel.flow.breaker_calls import BreakerCalls, BreakerOfJob, given_thresholds
@@ -16,7 +18,6 @@ from kernel.model.run import Claimed, Run, RunState, instant
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Coroutine
     from datetime import datetime
 
     from kernel.flow.breakers import Breakers
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from kernel.model.job import Job
 
 MOST_NOTES = 50
+Bridge = Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]]
 _WISHES = (Snooze, Cancel, GiveUp, RetryAfter, StaleAttemptError)
 """How a job asks for another end of its attempt: no failure of what is optional."""
 
@@ -44,7 +46,9 @@ class Services(Protocol):
 
     def now(self) -> float: ...
 
-    def notify(self, level: str, text: str, context: Context, details: dict[str, Any]) -> None: ...
+    def notify(
+        self, level: str, text: str, context: Context, details: dict[str, Any], error: BaseException | None = None
+    ) -> None: ...
 
     @property
     def notebook(self) -> Notebook: ...
@@ -64,7 +68,7 @@ class Context:
     """One attempt of one run. In ``def`` jobs the same methods block until they are done."""
 
     __slots__ = (
-        "_breaker_calls", "_cancelled", "_claimed", "_deadline", "_ending", "_has_seen", "_job", "_log", "_loop",
+        "_breaker_calls", "_bridge", "_cancelled", "_claimed", "_deadline", "_ending", "_has_seen", "_job", "_log", "_loop",
         "_page", "_services", "_started", "_steps", "_waiting", "notes",
     )  # fmt: skip
 
@@ -86,6 +90,7 @@ class Context:
         self._ending: str | None = None
         self._breaker_calls: BreakerCalls | None = None
         self._waiting: set[concurrent.futures.Future[Any]] | None = None
+        self._bridge: Bridge | None = None
         self.notes: tuple[str, ...] = ()
         """What the attempt has done without so far; of a completed run it is kept."""
 
@@ -161,6 +166,8 @@ class Context:
             with self._services.notebook.lock:
                 steps = self._steps = self._steps or Steps(self.page, self._read_steps, self._services.max_result)
         if self._job.is_async:
+            if self._bridge is not None:
+                return steps.do_apart(name, function, args, kwargs, self._bridge, self._loop)
             return steps.do(name, function, args, kwargs)
         return steps.do_in_thread(name, function, args, kwargs, self._reach, self._loop)
 
@@ -209,6 +216,7 @@ class Context:
             calls=self.breaker_calls,
             loop=self._loop,
             reach=None if self._job.is_async else self._reach,
+            bridge=self._bridge,
         )
 
     def progress(self, fraction: float, text: str = "") -> Any:
@@ -219,15 +227,36 @@ class Context:
         return _nothing() if self._job.is_async else None
 
     def notify_info(self, text: str, **context: Any) -> None:
-        """Tells people that something worth knowing went well; ``context`` is operation, counts, duration and so on."""
+        """Tells people that something worth knowing went well; ``context`` is operation, counts, duration and so on.
+
+        Two names in it mean something: ``kind`` groups notices that are alike, ``incident`` says that what
+        ``notify_error`` told under this name is over.
+        """
         self._services.notify("info", text, self, context)
 
     def notify_error(self, error: BaseException | str, **context: Any) -> None:
-        """Tells people what went wrong. It does not end the attempt: raise for that."""
-        text = error if isinstance(error, str) else describe(error)
-        self._services.notify("error", text, self, context)
+        """Tells people what went wrong. It does not end the attempt: raise for that.
+
+        ``incident`` in the context names what is out of order, where several jobs suffer from one thing.
+        """
+        if isinstance(error, str):
+            self._services.notify("error", error, self, context)
+        else:
+            self._services.notify("error", describe(error), self, context, error)
 
     # The kernel's part
+
+    def live_apart(self) -> None:
+        """The job is ``async def`` and runs on a loop of its own: what it asks of the kernel's is awaited there."""
+        self._bridge = self._across
+
+    def on_loop(self, function: Callable[..., None], *args: Any) -> None:
+        """Calls it, on the kernel's loop: at once there, soon from the thread of a ``def`` job."""
+        if asyncio._get_running_loop() is self._loop:  # noqa: SLF001 - as documented: None without a loop, and no error
+            function(*args)
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                self._loop.call_soon_threadsafe(function, *args)
 
     def tell_cancelled(self, reason: str, kind: str = "cancel") -> None:
         """The attempt is to end. A ``def`` job that waits for the loop is no longer kept waiting."""
@@ -296,9 +325,13 @@ class Context:
     async def _read_steps(self) -> dict[str, str]:
         return await self._services.recorded_steps(self._claimed.id)
 
+    async def _across(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """On another loop: what the kernel's makes of it. Cancelled together."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
+
     def _reach(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         if self._job.is_async:
-            return coroutine
+            return coroutine if self._bridge is None else self._bridge(coroutine)
         if _is_on_a_loop():
             coroutine.close()
             raise RequestError(f"{self._job.name}: ctx was used on an event loop by a job that runs in a thread")

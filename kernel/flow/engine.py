@@ -7,6 +7,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from kernel.contracts.clock import sleep
+from kernel.flow.around import RunnerWithin
+from kernel.flow.blocking import BlockingJobs
 from kernel.flow.breakers import Breakers
 from kernel.flow.claimer import Claimer
 from kernel.flow.executors import Executors
@@ -18,13 +20,13 @@ from kernel.flow.processes import ProcessPool
 from kernel.flow.pruner import Pruner
 from kernel.flow.ready_queue import Limits, ReadyQueue
 from kernel.flow.recorder import Recorder
-from kernel.flow.runner import Runner
+from kernel.flow.runner import Runner, failure_of
 from kernel.flow.scheduler import Scheduler
 from kernel.flow.threads import ThreadPool
 from kernel.flow.watch import Watch
 from kernel.flow.worker_pool import Asked, WorkerPool
 from kernel.model.counted import counted
-from kernel.model.errors import RequestError, StoreError
+from kernel.model.errors import RequestError, StoreError, printable
 from kernel.model.events import Notified
 from kernel.model.payload import MAX_BYTES
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from kernel.contracts.clock import Clock
     from kernel.contracts.store import Store
+    from kernel.flow.around import Around
     from kernel.flow.catalog import Catalog
     from kernel.flow.context import Context
     from kernel.flow.event_bus import EventBus
@@ -48,6 +51,7 @@ HURRIED_SECONDS = 1.2
 """After a second signal: the rest of the two seconds is for writing outcomes and closing."""
 WRITE_SECONDS = 10.0
 _STALL_SECONDS = 10.0
+_SHOWN_CHARACTERS = 200
 
 
 def _no_code(plugin: str) -> str:
@@ -87,9 +91,11 @@ class Engine:
         self._threads = ThreadPool()
         self.processes = ProcessPool(max_result)
         self.executors = Executors(self.processes, code_of or _no_code, max_result)
+        self.blocking = BlockingJobs(catalog, bus, clock)
+        self._runner = Runner(self._threads, self.executors, max_result, self.blocking.moved)
         self.pool = WorkerPool(
             ready=self.ready,
-            runner=Runner(self._threads, self.executors, max_result),
+            runner=self._runner,
             recorder=self.recorder,
             catalog=catalog,
             clock=clock,
@@ -144,6 +150,11 @@ class Engine:
         self.pool.on_hungry = self.claimer.hungry
         self.pool.hungry_below = lambda: self.claimer.is_hungry_below
 
+    def put_around(self, attempts: Around | None, enqueues: Around | None) -> None:
+        """From here on these stand around each attempt that begins, and around what is enqueued."""
+        self.pool.runner = self._runner if attempts is None else RunnerWithin(self._runner, attempts)
+        self.intake.around = enqueues
+
     # What a job may ask for
 
     async def enqueue(self, job: str, payload: dict[str, Any] | None = None, **options: Any) -> Run:
@@ -155,20 +166,31 @@ class Engine:
     async def recorded_steps(self, run: str) -> dict[str, str]:
         return await self.notebook.surely(lambda: self.store.steps(run))
 
-    def notify(self, level: str, text: str, context: Context, details: dict[str, Any]) -> None:
-        """An event for plugins, and a line in the log."""
+    def notify(
+        self, level: str, text: str, context: Context, details: dict[str, Any], error: BaseException | None = None
+    ) -> None:
+        """An event for plugins, and a line in the log. Any thread."""
         run = context.run
+        page = context.told
+        lines = () if page is None else page.last_lines()
         say = log.error if level == "error" else log.info
         extra = {"job": run.job, "run": run.id, "attempt": run.attempt}
-        say("%s: %s%s", run.job, text, "".join(f" {key}={value}" for key, value in details.items()), extra=extra)
+        told = "".join(f" {key}={printable(str(value), _SHOWN_CHARACTERS)}" for key, value in details.items())
+        say("%s: %s%s", run.job, text, told, extra=extra)
         if self.bus.wants(Notified):
-            self.bus.publish(Notified(self._clock.now(), level, text, run.job, run.id, run.attempt, details))
+            kind, traceback = ("", "") if error is None else failure_of(error)[::2]
+            event = Notified(
+                self._clock.now(), level, text, run.job, run.id, run.attempt, details, kind, traceback, lines
+            )
+            context.on_loop(self.bus.publish, event)
 
     @property
     def is_working(self) -> bool:
-        """Whether due ticks are looked at; asked on the loop, so that it turns is clear from the asking."""
-        due = self.scheduler.next_due
-        return due is None or self._clock.now() - due < _STALL_SECONDS
+        """Whether due ticks are looked at; asked on the loop, so that it turns is clear from the asking.
+
+        While the store is in trouble they cannot be, and that is no fault of this process.
+        """
+        return self.recorder.is_troubled or self.scheduler.overdue_seconds(self._clock.now()) < _STALL_SECONDS
 
     # Life
 
@@ -254,6 +276,7 @@ class Engine:
                 self.pool.kill(is_meant)
                 await self._ended_within(is_meant, KILL_SECONDS)
         self.processes.forget(plugin)
+        self.blocking.forget(plugin)
 
     async def _ended_within(self, which: Callable[[Claimed], bool], seconds: float) -> bool:
         """Whether no attempt of such runs holds a slot any more, looking every 20 ms for so long."""

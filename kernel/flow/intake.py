@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from kernel.contracts.clock import Clock
+    from kernel.flow.around import Around
     from kernel.flow.catalog import Catalog
     from kernel.model.schedule import Schedule
 
@@ -47,10 +48,13 @@ class Intake:
         self._store = store
         self._clock = clock
         self.ids = IdSource()
+        self.around: Around | None = None
 
     async def enqueue(self, job: str, payload: Any = None, **options: Any) -> Run:
         """Accepts one run; with ``unique`` the answer may be a run that is there already, which ``is_new`` tells."""
         run = self.prepare(job, payload, options, self.ids.one(), self._clock.now())
+        if self.around is not None:
+            return (await self._write_within(self.around, (run,)))[0]
         made = await self._recorder.enqueue((run,), self._rooms((run,)))
         if made[0] == run.id and run.terms is None:
             return as_run(run, is_new=True)
@@ -66,8 +70,24 @@ class Intake:
             runs.append(self.prepare(job, payload, options, ids[at], now))
             if at % _PREPARED_AT_ONCE == _PREPARED_AT_ONCE - 1:
                 await asyncio.sleep(0)
+        if self.around is not None:
+            return await self._write_within(self.around, runs)
+        return await self._write(runs)
+
+    async def _write_within(self, around: Around, runs: Sequence[NewRun]) -> list[Run]:
+        entered = await around.enter([as_run(run) for run in runs])
+        try:
+            tags = tuple(tag for given in entered.given for tag in given)
+            answers = await self._write([_tagged(run, tags) for run in runs] if tags else runs)
+        except BaseException as error:
+            await entered.leave(error)
+            raise
+        await entered.leave(None)
+        return answers
+
+    async def _write(self, runs: Sequence[NewRun]) -> list[Run]:
         made = await self._recorder.enqueue(runs, self._rooms(runs))
-        if made == ids and not any(run.terms for run in runs):
+        if made == [run.id for run in runs] and not any(run.terms for run in runs):
             return [as_run(run, is_new=True) for run in runs]
         return await self._answers(runs, made)
 
@@ -116,6 +136,11 @@ class Intake:
                 query = RunQuery(ids=wanted[at : at + _READ_AT_ONCE], limit=_READ_AT_ONCE)
                 found |= {run.id: run for run in await self._store.runs(query)}
         return found
+
+
+def _tagged(run: NewRun, tags: tuple[str, ...]) -> NewRun:
+    extra = run.extra or RunExtra()
+    return run._replace(extra=extra._replace(tags=tuple(dict.fromkeys((*extra.tags, *tags)))))
 
 
 def _three(request: Any) -> tuple[Any, Any, dict[str, Any]]:

@@ -28,6 +28,7 @@ LINE_BYTES = 8 * 1024
 LOG_SECONDS = 0.5
 PROGRESS_SECONDS = 0.25
 
+_LAST_LINES = 10
 _LEVEL_BYTES = 20
 _PROGRESS_BYTES = 1000
 _OVERHEAD = 100
@@ -76,7 +77,7 @@ class Page:
     """
 
     __slots__ = (
-        "_clock", "_dropped", "_held", "_lines", "_lock", "_progress", "_progress_at", "_steps", "_want",
+        "_clock", "_dropped", "_held", "_last", "_lines", "_lock", "_progress", "_progress_at", "_steps", "_want",
         "is_stale", "run", "writing",
     )  # fmt: skip
 
@@ -90,6 +91,7 @@ class Page:
         self._lock = lock
         self._want = want
         self._lines: deque[Line] = deque()
+        self._last: deque[Line] = deque(maxlen=_LAST_LINES)
         self._held = 0
         self._dropped = 0
         self._progress: tuple[float, str] | None = None
@@ -104,12 +106,18 @@ class Page:
                 return
             is_first = not self._lines
             self._lines.append(line)
+            self._last.append(line)
             self._held += _size(line)
             while self._held > _HELD_BYTES:
                 self._held -= _size(self._lines.popleft())
                 self._dropped += 1
         if is_first:
             self._want(self, LOG_SECONDS)
+
+    def last_lines(self) -> tuple[str, ...]:
+        """The last ten lines, each with its time and level, whether they have been written or not."""
+        with self._lock:
+            return tuple(f"{iso(line.at)} {line.level} {line.text}" for line in self._last)
 
     def report(self, fraction: float, text: str) -> None:
         """Progress: the newest counts. StaleAttemptError when the run is another attempt's."""

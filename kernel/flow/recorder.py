@@ -42,6 +42,7 @@ from kernel.model.events import (
 )
 from kernel.model.loss import End, Machine, after_loss, end_of, is_suspect
 from kernel.model.run import COMPLETED, QUEUED, Change, Claimed, Failure, NewRun, Run, RunState, claimed_of, iso
+from kernel.model.tally import SECONDS, SIZES, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -109,6 +110,12 @@ class Recorder:
         self.on_schedule_run_ended: Callable[[str, float], None] = lambda _schedule, _finished: None
         self._degraded: deque[tuple[float, str]] = deque(maxlen=_MOST_DEGRADED)
         self.written = 0
+        self.batches = {
+            name: (Tally(SIZES), Tally(SECONDS)) for name in ("enqueue", "claim", "finish", "look", "record")
+        }
+        """Store operation -> of its batches that were carried out, how many rows each had, and how long it took."""
+        self.ticks: Counter[str] = Counter()
+        """Result of a tick (``run``, ``skipped`` …) -> how many this kernel has written."""
 
     # In
 
@@ -127,7 +134,15 @@ class Recorder:
     async def _write_enqueues(self, runs: list[NewRun]) -> list[str]:
         # Told before the write, so that the claim is handed over in the same turn and shares its commit.
         self.on_new_work(min([run.urgency if run.state == QUEUED else run.due for run in runs]))
-        return await self._store.enqueue(runs, self._rooms)
+        began = self._clock.elapsed()
+        ids = await self._store.enqueue(runs, self._rooms)
+        self._count_batch("enqueue", len(runs), began)
+        return ids
+
+    def _count_batch(self, operation: str, rows: int, began: float) -> None:
+        sizes, times = self.batches[operation]
+        sizes.add(rows)
+        times.add(self._clock.elapsed() - began)
 
     def tell_cancelled(self, runs: Sequence[Run]) -> None:
         """New runs that were cancelled as they came, since what they depend on has failed before."""
@@ -139,7 +154,9 @@ class Recorder:
     ) -> list[Looked | None]:
         """Writes what looks at schedules decide: runs, ledger lines, and runs cancelled for the next tick."""
         self.on_new_work(min(look.until for look in looks))
+        began = self._clock.elapsed()
         results = await self._store.look(looks, decide)
+        self._count_batch("look", len(looks), began)
         now = self._clock.now()
         for look, result in zip(looks, results, strict=True):
             if result is not None:
@@ -149,6 +166,8 @@ class Recorder:
         return results
 
     def _tell_look(self, schedule: str, result: Looked, now: float) -> None:
+        for tick in result.ticks:
+            self.ticks[str(tick.result)] += tick.count
         if self._bus.wants(RunQueued):
             for run in result.runs:
                 self._bus.publish(RunQueued(now, run.id, run.job, run.queue, run.due, schedule))
@@ -223,7 +242,9 @@ class Recorder:
 
     async def claim(self, claim: Claim) -> tuple[list[Claimed], float | None]:
         """Claims runs (this is their start record) and tells which had expired; also when the next one is due."""
+        began = self._clock.elapsed()
         claims = await self._store.claim(claim)
+        self._count_batch("claim", len(claims.runs), began)
         if claims.expired:
             self.tell_expired(claims.expired)
             await self._tell_dependents(claims.cancelled)
@@ -256,7 +277,9 @@ class Recorder:
 
     async def record(self, noted: Sequence[Noted]) -> list[bool]:
         """Writes what running attempts tell; False for those whose run is another attempt's now."""
+        began = self._clock.elapsed()
         answers = await self._store.record([one.entry for one in noted])
+        self._count_batch("record", len(noted), began)
         for one, was_current in zip(noted, answers, strict=True):
             if was_current:
                 self._tell_noted(one)
@@ -382,9 +405,9 @@ class Recorder:
     async def _finish(self, changes: list[Change], last_words: list[Noted]) -> Finishes:
         """Writes outcomes and, handed over before them in the same turn, what their attempts told last."""
         if not last_words:
-            return await self._store.finish(changes)
+            return await self._write_changes(changes)
         recorded, finished = await asyncio.gather(
-            self.record(last_words), self._store.finish(changes), return_exceptions=True
+            self.record(last_words), self._write_changes(changes), return_exceptions=True
         )
         if not isinstance(recorded, StoreError):
             last_words.clear()  # not a second time, should the outcomes have to be written again
@@ -394,6 +417,12 @@ class Recorder:
             told = counted(len(changes), "run")
             log.error("the last that %s told of themselves cannot be written", told, exc_info=recorded)
         return finished
+
+    async def _write_changes(self, changes: list[Change]) -> Finishes:
+        began = self._clock.elapsed()
+        done = await self._store.finish(changes)
+        self._count_batch("finish", len(changes), began)
+        return done
 
     def trouble(self, part: str, error: StoreError) -> None:
         """The store refused something that will be tried again, for ``part`` of the flow: told once, until it recovers."""
@@ -553,16 +582,18 @@ class Recorder:
                     self._degraded.append((self._clock.elapsed(), finished.run.job))
                 if self._bus.wants(RunCompleted):
                     notes = () if change.notes is None else tuple(json.loads(change.notes))
+                    is_degraded, waited = change.notes is not None, _waited(finished, change.finished)
                     self._publish(
-                        RunCompleted, finished.run, change.attempt, finished.seconds, change.notes is not None, notes
+                        RunCompleted, finished.run, change.attempt, finished.seconds, is_degraded, notes, waited
                     )
             case RunState.FAILED:
-                error = _in_a_line(change)
-                self._publish(RunFailed, finished.run, change.attempt, finished.seconds, error, change.reason or "")
-            case RunState.RETRYING:
+                error, waited = _in_a_line(change), _waited(finished, change.finished)
                 self._publish(
-                    RunRetrying, finished.run, change.attempt, finished.seconds, _in_a_line(change), change.due
+                    RunFailed, finished.run, change.attempt, finished.seconds, error, change.reason or "", waited
                 )
+            case RunState.RETRYING:
+                error, waited = _in_a_line(change), _waited(finished, self._clock.now())
+                self._publish(RunRetrying, finished.run, change.attempt, finished.seconds, error, change.due, waited)
             case RunState.CANCELLED:
                 self._publish(RunCancelled, finished.run, change.reason or "")
             case RunState.SCHEDULED:
@@ -579,6 +610,11 @@ def _is_plain(one: Finished) -> bool:
     """Whether of this end there is nothing to tell but that a run has completed: so it is with nearly all."""
     change, run, _, _ = one
     return change.state == COMPLETED and run.extra is None and not run.losses and change.notes is None
+
+
+def _waited(finished: Finished, ended: float | None) -> float:
+    """How long after its due instant the attempt began, in seconds, given when it has ended."""
+    return max((ended or 0.0) - finished.seconds - finished.run.due, 0.0)
 
 
 def _had_a_key(run: Claimed) -> bool:

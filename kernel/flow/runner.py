@@ -8,12 +8,15 @@ import traceback
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from kernel.flow.own_loop import OwnLoop
 from kernel.model.errors import BreakerOpen, Cancel, GiveUp, PayloadError, RetryAfter, Snooze, describe
 from kernel.model.outcome import Cancelled, Completed, Failed, Outcome, Snoozed
 from kernel.model.payload import MAX_BYTES, NotJsonError, encode
 from kernel.model.run import Claimed, Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from kernel.flow.context import Context
     from kernel.flow.executors import Executors
     from kernel.flow.threads import Result, ThreadPool
@@ -27,18 +30,31 @@ _DONE = Completed()
 class Runner:
     """Never raises but for cancellation, whatever the job does."""
 
-    def __init__(self, threads: ThreadPool, executors: Executors, max_result: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        threads: ThreadPool,
+        executors: Executors,
+        max_result: int = MAX_BYTES,
+        moved: AbstractSet[str] = frozenset(),
+    ) -> None:
+        """``moved``: the ``async def`` jobs that are to run in threads, as it changes."""
         self._threads = threads
         self._executors = executors
         self._max_result = max_result
+        self._moved = moved
 
-    async def attempt(self, run: Claimed, job: Job, context: Context) -> Outcome:
-        """Tries ``run`` once. CancelledError passes through: why the attempt was to end, the worker pool knows."""
+    async def attempt(
+        self, run: Claimed, job: Job, context: Context, raised_by_job: list[BaseException] | None = None
+    ) -> Outcome:
+        """Tries ``run`` once. CancelledError passes through: why the attempt was to end, the worker pool knows.
+
+        What the job raises is added to the list, if there is one.
+        """
         try:
             if job.policies.executor not in {None, "thread"}:
                 return await self._executors.attempt(run, job, context)
             arguments = job.parameters.arguments(run.job, run.payload)
-            if job.is_async:
+            if job.is_async and not (self._moved and job.name in self._moved):
                 if job.parameters.takes_context:
                     result = await job.function(context, **arguments)
                 else:
@@ -46,6 +62,8 @@ class Runner:
             else:
                 result, raised = await self._in_thread(job, context, arguments)
                 if raised is not None:
+                    if raised_by_job is not None:
+                        raised_by_job.append(raised)
                     return outcome_surely(raised, job)
                 refuse_coroutine(result, job)
             if result is None and not context.notes:
@@ -54,6 +72,8 @@ class Runner:
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - the border around a job's function
+            if raised_by_job is not None:
+                raised_by_job.append(error)
             return outcome_surely(error, job)
 
     def kill(self, run_id: str) -> bool:
@@ -62,8 +82,11 @@ class Runner:
 
     async def _in_thread(self, job: Job, context: Context, arguments: dict[str, Any]) -> Result:
         """What the function returned, or raised: StopIteration, for one, cannot be raised here."""
+        own = OwnLoop(job, context, arguments) if job.is_async else None
 
         def call() -> Any:
+            if own is not None:
+                return own.make()
             here = contextvars.copy_context()
             if job.parameters.takes_context:
                 return here.run(job.function, context, **arguments)
@@ -78,6 +101,8 @@ class Runner:
             except asyncio.CancelledError as error:
                 # A thread cannot be ended: it has been told by ctx.cancelled, and is awaited until it ends.
                 cancelled = error
+                if own is not None:
+                    own.cancel()
         result, raised = future.result()
         # One that has not even looked at ctx.cancelled has done all its work.
         if cancelled is not None and (raised is not None or context.has_seen_cancelled):

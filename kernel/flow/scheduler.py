@@ -282,6 +282,8 @@ class Scheduler:
                 due = [entry for entry in self._entries.values() if entry.schedule.plugin == plugin]
             await self._settle(due)
             self._last_look_at = self._clock.elapsed()
+            if plugin is None:
+                self._alarm.rung_for = None
             self._arm()
 
     async def _settle(
@@ -311,6 +313,11 @@ class Scheduler:
     @property
     def next_due(self) -> float | None:
         return self._alarm.due
+
+    def overdue_seconds(self, now: float) -> float:
+        """For how long a tick has been due that no look has settled: it has not begun, fails, or does not end."""
+        due = self._alarm.due if self._alarm.rung_for is None else self._alarm.rung_for
+        return 0.0 if due is None else max(now - due, 0.0)
 
     async def _look_at(self, due: list[Entry], now: float, last: AbstractSet[str]) -> None:
         due = [entry for entry in due if entry.schedule.kind != "after"]

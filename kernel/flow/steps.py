@@ -33,7 +33,7 @@ class _Done(NamedTuple):
 
 
 class Steps:
-    """``do`` (on the loop) and ``do_in_thread`` give the result of a step: the recorded one, or what the function returns.
+    """``do`` (on the loop), ``do_apart`` and ``do_in_thread`` give a step's result: the recorded one, or what the function returns.
 
     ``read`` reads what earlier attempts have recorded. A result is at most ``limit`` bytes of JSON.
     """
@@ -57,6 +57,26 @@ class Steps:
             await self._record(name, result)
         except BaseException as error:
             self._failed(name, error)
+            raise
+        finally:
+            _inside.reset(inside)
+        return result
+
+    async def do_apart(  # noqa: PLR0917 - all of it in one order everywhere
+        self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any],
+        bridge: Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]], loop: asyncio.AbstractEventLoop,
+    ) -> Any:  # fmt: skip
+        """The same on another loop: there the function is called; what the kernel's ``loop`` does is awaited by ``bridge``."""
+        self._refuse_inside_itself(name)
+        recorded = await bridge(self._take(name))
+        if recorded is not None:
+            return json.loads(recorded)
+        inside = _inside.set((*_inside.get(), name))
+        try:
+            result = await called(function, args, kwargs)
+            await bridge(self._record(name, result))
+        except BaseException as error:
+            loop.call_soon_threadsafe(self._failed, name, error)
             raise
         finally:
             _inside.reset(inside)

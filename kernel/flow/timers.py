@@ -27,6 +27,8 @@ class Alarm(aiocron.Cron):  # type: ignore[misc] # aiocron has no types
         self._look = look
         self._clock = clock
         self.due: float | None = None
+        self.rung_for: float | None = None
+        """The first instant that it has rung for and nobody has answered: whoever has looked sets it to None."""
 
     def arm(self, due: float | None) -> None:
         """To be woken at ``due`` (epoch seconds), or not at all; replaces what was set before."""
@@ -50,5 +52,5 @@ class Alarm(aiocron.Cron):  # type: ignore[misc] # aiocron has no types
         if self.due > self._clock.now():  # woken early: a timer's rounding, or a clock set back
             self.rearm()
             return
-        self.due = None
+        self.rung_for, self.due = self.due if self.rung_for is None else self.rung_for, None
         self._look()

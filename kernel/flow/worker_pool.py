@@ -10,12 +10,12 @@ import contextvars
 import logging
 import math
 import random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from kernel.flow.context import Context, Services
 from kernel.flow.log_capture import current
 from kernel.flow.recorder import Recorder, finished_of
-from kernel.flow.runner import Runner, failure_of, may_retry
+from kernel.flow.runner import failure_of, may_retry
 from kernel.model.duration import words
 from kernel.model.lifecycle import settle
 from kernel.model.outcome import Cancelled, Completed, Failed, Interrupted, NotBegun, Outcome, Snoozed
@@ -40,6 +40,14 @@ _NO_RETRY = Retry()
 _UNKNOWN = "no kernel knows the job"
 _LATE = "it had not begun in time"
 _NOT_OURS = "the kernel's lease is lost, or about to be"
+
+
+class Attempts(Protocol):
+    """What makes attempts: the runner, or one with something around it."""
+
+    async def attempt(self, run: Claimed, job: Job, context: Context) -> Outcome: ...
+
+    def kill(self, run_id: str) -> bool: ...
 
 
 class Asked(NamedTuple):
@@ -86,7 +94,7 @@ class WorkerPool:
         self,
         *,
         ready: ReadyQueue,
-        runner: Runner,
+        runner: Attempts,
         recorder: Recorder,
         catalog: Catalog,
         clock: Clock,
@@ -94,7 +102,7 @@ class WorkerPool:
         concurrency: int,
     ) -> None:
         self._ready = ready
-        self._runner = runner
+        self.runner = runner
         self._recorder = recorder
         self._catalog = catalog
         self._clock = clock
@@ -184,7 +192,7 @@ class WorkerPool:
         """Ends by force what can be so ended: the attempts that executors make."""
         for worker in [*self._busy.values(), *self._stuck.values()]:
             if worker.run is not None and which(worker.run):
-                self._runner.kill(worker.run.id)
+                self.runner.kill(worker.run.id)
 
     async def idle(self) -> None:
         """Waits until no attempt holds a slot."""
@@ -262,7 +270,7 @@ class WorkerPool:
                     barred = await context.breaker_calls.begin(job.policies.breaker)
                 if barred is None:
                     self._recorder.started(run)
-                outcome = barred or await self._runner.attempt(run, job, context)
+                outcome = barred or await self.runner.attempt(run, job, context)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it costs neither slot nor run
                 outcome = self._cut_short(worker, run, job, error)
             ended = clock.elapsed()
@@ -341,7 +349,7 @@ class WorkerPool:
     def _see_whether_stuck(self, worker: Worker, serial: int, *, is_killed: bool = False) -> None:
         if worker.serial != serial or worker.run is None or worker.is_stuck or worker.asked is None or self._closing:
             return
-        if not is_killed and self._runner.kill(worker.run.id):
+        if not is_killed and self.runner.kill(worker.run.id):
             self._clock.call_in(KILLED_SECONDS, lambda: self._see_whether_stuck(worker, serial, is_killed=True))
             return
         run, reason = worker.run, worker.asked.reason

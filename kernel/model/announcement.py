@@ -93,6 +93,7 @@ def describe_job(
         "expires_seconds": policies.expires_seconds,
         "keep": policies.keep.as_json(),
         "tags": list(policies.tags),
+        "when_blocking": policies.when_blocking,
         "kind": policies.executor or ("async" if job.is_async else "thread"),
         "place": job.place,
         "about": (inspect.getdoc(job.function) or "").partition("\n")[0],

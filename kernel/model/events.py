@@ -52,6 +52,34 @@ class PluginBroken(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PluginFaulted(Event):
+    """A hook failed that is called again and again; nothing else has changed. ``place`` as of PluginBroken."""
+
+    plugin: str
+    hook: str
+    reason: str
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PluginQuarantined(Event):
+    """So many faults that its hooks are not called ``until`` then (epoch seconds); its jobs go on."""
+
+    plugin: str
+    reason: str
+    place: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class PluginReleased(Event):
+    """Out of quarantine: the pause is over, or it was released by hand."""
+
+    plugin: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigReloaded(Event):
     changes: tuple[str, ...]
 
@@ -85,12 +113,13 @@ class RunStarted(RunEvent):
 
 @dataclass(frozen=True, slots=True)
 class RunCompleted(RunEvent):
-    """``notes``: of a degraded one, what it did without."""
+    """``notes``: of a degraded one, what it did without. ``waited``: seconds from its due instant to this attempt."""
 
     attempt: int
     seconds: float
     degraded: bool = False
     notes: tuple[str, ...] = ()
+    waited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +145,24 @@ class RunLogged(RunEvent):
 
 @dataclass(frozen=True, slots=True)
 class RunRetrying(RunEvent):
-    """An attempt failed and another will follow at ``due``."""
+    """An attempt failed and another will follow at ``due``. ``waited``: as of RunCompleted."""
 
     attempt: int
     seconds: float
     error: str
     due: float
+    waited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class RunFailed(RunEvent):
-    """Failed for good: attempts used up, or given up."""
+    """Failed for good: attempts used up, or given up. ``waited``: as of RunCompleted."""
 
     attempt: int
     seconds: float
     error: str
     reason: str
+    waited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +301,25 @@ class LoopBlocked(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class JobMoved(Event):
+    """A job with ``when_blocking="thread"`` has blocked the loop too often: its attempts run in threads from now on."""
+
+    job: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HealthChanged(Event):
+    """A job's verdict is another one than at the check before. ``since``: epoch seconds from when it has held."""
+
+    job: str
+    verdict: str
+    before: str
+    text: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class StoreTroubled(Event):
     """The store does not take what it is given; outcomes wait in memory."""
 
@@ -282,8 +332,32 @@ class StoreRecovered(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceTroubled(Event):
+    """Something outside does not take what a plugin sends there, for the first time since it last did. ``service`` names it
+    without what is secret.
+    """
+
+    plugin: str
+    service: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRecovered(Event):
+    """It takes what it is sent again, after so many seconds."""
+
+    plugin: str
+    service: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Notified(Event):
-    """What a job told people by ``ctx.notify_info`` or ``ctx.notify_error``; ``level`` is info or error."""
+    """What a job told people by ``ctx.notify_info`` or ``ctx.notify_error``; ``level`` is info or error.
+
+    ``error``: the type of the error, with its ``traceback``, where the job gave one. ``log``: the last lines that the
+    attempt has logged in this process.
+    """
 
     level: str
     text: str
@@ -291,6 +365,9 @@ class Notified(Event):
     run: str
     attempt: int
     context: dict[str, Any]
+    error: str = ""
+    traceback: str = ""
+    log: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

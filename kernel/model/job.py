@@ -23,6 +23,8 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}", re.ASCII)
 """What a job, queue, plugin or schedule of a plugin may be called; a full job name joins two by a dot."""
 Scope = Literal["all", "kernel"]
 """Whether a concurrency holds over all kernels on one store, or for each kernel."""
+WhenBlocking = Literal["tell", "thread"]
+"""What becomes of an ``async def`` job that blocks the event loop again and again."""
 CORES = max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 """How many runs of a job go on in processes at once, unless its concurrency says otherwise."""
 
@@ -69,6 +71,7 @@ class Policies:
     max_silence_seconds: float | None = None
     expires_seconds: float | None = None
     executor: str | None = None
+    when_blocking: WhenBlocking = "tell"
     keep: Keep = field(default_factory=Keep)
     tags: tuple[str, ...] = ()
     is_plain: bool = field(init=False, compare=False, repr=False)
@@ -91,7 +94,7 @@ class Policies:
 
 POLICY_NAMES = (
     "name", "queue", "priority", "concurrency", "concurrency_by", "concurrency_scope", "retry", "timeout", "unique",
-    "rate_limit", "rate_limit_by", "breaker", "max_silence", "expires", "executor", "keep", "tags",
+    "rate_limit", "rate_limit_by", "breaker", "max_silence", "expires", "executor", "when_blocking", "keep", "tags",
 )  # fmt: skip
 
 
@@ -176,6 +179,15 @@ def _check_field(value: object) -> str | None:
     raise ConfigError(f"{shown(value)}: expected the name of a payload field")
 
 
+def _check_when_blocking(value: object) -> WhenBlocking:
+    for one in get_args(WhenBlocking):
+        if value == one:
+            return one  # type: ignore[no-any-return] # get_args knows no types
+    raise ConfigError(
+        f'{shown(value)}: expected "tell" (it is told, no more) or "thread" (then its attempts move to threads)'
+    )
+
+
 def _check_executor(value: object) -> str | None:
     return None if value is None else check_name("job's executor", value)
 
@@ -196,6 +208,7 @@ _CHECKS: dict[str, Callable[[Any, Policies], tuple[str, Any]]] = {
     "rate_limit_by": lambda value, _: ("rate_limit_by", _check_field(value)),
     "breaker": lambda value, base: ("breaker", breaker(value, base.breaker)),
     "executor": lambda value, _: ("executor", _check_executor(value)),
+    "when_blocking": lambda value, _: ("when_blocking", _check_when_blocking(value)),
     "retry": lambda value, base: ("retry", _check_retry(value, base.retry)),
     "timeout": lambda value, _: ("timeout_seconds", _limit(value)),
     "max_silence": lambda value, _: ("max_silence_seconds", _limit(value)),
@@ -267,6 +280,10 @@ def make_job(plugin: str, function: Callable[..., Any], override: dict[str, Any]
         check_executor(found.executor, is_async=is_async)
     except ConfigError as error:
         raise ConfigError(f"{short}: executor: {error}") from None
+    try:
+        check_on_loop(found, is_async=is_async)
+    except ConfigError as error:
+        raise ConfigError(f"{short}: {error}") from None
     return Job(
         name=f"{plugin}.{short}",
         plugin=plugin,
@@ -284,6 +301,15 @@ def check_executor(name: str | None, *, is_async: bool) -> None:
         raise ConfigError(
             '"thread": an async def does not run in a thread of its own; expected "process", the name of a plugin\'s '
             "executor, or none: then it runs on the loop"
+        )
+
+
+def check_on_loop(found: Policies, *, is_async: bool) -> None:
+    """ConfigError, beginning with the policy's name, for what only a job on the loop can do."""
+    if found.when_blocking == "thread" and (not is_async or found.executor is not None):
+        raise ConfigError(
+            'when_blocking: "thread": the job does not run on the loop, and so cannot block it; expected this of an '
+            "async def job without executor"
         )
 
 

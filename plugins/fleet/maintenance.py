@@ -22,10 +22,11 @@ class Maintenance:
         self._fleet = fleet
         self._maintenance_after = maintenance_after
 
-    async def _remind(self, car: Car, due_at: datetime) -> None:
+    async def _remind(self, ctx: Context, car: Car, due_at: datetime) -> None:
         """At most one reminder for a car and a day, however often this is tried."""
         message = f"{car.title} needs maintenance: the last was on {car.last_maintenance_at:%Y-%m-%d}"
-        await self._fleet.cars.add_reminder(Reminder(car.id, due_at.date(), datetime.now(UTC), message))
+        if await self._fleet.cars.add_reminder(Reminder(car.id, due_at.date(), datetime.now(UTC), message)):
+            ctx.notify_info(message, kind="maintenance_reminder", car=car.id, title=car.title)
 
     @cron("0 0 * * *")
     @job(max_silence="25h")
@@ -37,7 +38,7 @@ class Maintenance:
             for number, car in enumerate(cars):
                 await ctx.progress(number / len(cars), car.title)
                 try:
-                    await self._remind(car, due_at)
+                    await self._remind(ctx, car, due_at)
                     counts["processed"] += 1
                 except Exception:
                     counts["errors"] += 1

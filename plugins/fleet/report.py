@@ -40,10 +40,23 @@ class Report:
             revenue = await ctx.optional("revenue", self._fleet.partner.fetch_revenue)
             # Each note is the label, and the error, which the readers of the report need not see.
             gaps += [note.partition(":")[0] for note in ctx.notes]
-        return {
+        report = {
             "day": due_at.date().isoformat(),
             **counts,
             "maintenance_alerts": alerts,
             "revenue": revenue,
             "notes": f"Some data is missing: {', '.join(gaps)}" if gaps else "",
         }
+        ctx.notify_info(_in_words(report), kind="weekly_report", **report)
+        return report
+
+
+def _in_words(report: dict[str, Any]) -> str:
+    """The report as a person reads it in a mail; the facts stand below it there."""
+    lines = [
+        f"Weekly report of the fleet, {report['day']}: {report['car_count']} cars, {report['available_count']} of them available",
+        f"{len(report['maintenance_alerts'])} cars need maintenance",
+    ]
+    if report["revenue"] is not None:
+        lines.append(f"revenue: {sum(report['revenue'].values()) / 100:,.2f}")
+    return "\n".join(lines + [report["notes"]] * bool(report["notes"]))

@@ -42,14 +42,17 @@ class Sync:
     @job(max_silence="5h")
     async def sync_car_data(self, ctx: Context) -> None:
         # A partner that fails is told, and no failure of the run: the next tick, in a minute, sends what is left.
-        with suppress(PartnerError), telling(ctx, "sync_car_data", sent=0) as counts:
+        with suppress(PartnerError), telling(ctx, "sync_car_data", reaches_partner=True, sent=0) as counts:
             await self._send_cars(counts)
+            if not counts["sent"]:
+                # Asked all the same, so that people hear within a minute of a partner that is down, or is back.
+                await self._fleet.partner.fetch_car_updates(await self._fleet.cars.latest_update())
 
     @cron("0 */6 * * *")
     @job(retry=Retry(attempts=3, base="1s"))
     async def sync_with_retry(self, ctx: Context) -> dict[str, int]:
         try:
-            with telling(ctx, "sync_with_retry", sent=0, received=0, applied=0) as counts:
+            with telling(ctx, "sync_with_retry", reaches_partner=True, sent=0, received=0, applied=0) as counts:
                 await self._send_cars(counts)
                 await self._take_updates(counts, self._fleet.partner.fetch_car_updates)
         except PartnerError as error:
@@ -63,7 +66,10 @@ class Sync:
         breaker = ctx.breaker("partner", failure_threshold=5, recovery_timeout="60s", success_threshold=3)
         try:
             # As above: what the partner did not tell now it tells in two hours.
-            with suppress(PartnerError), telling(ctx, "sync_with_external_api", received=0, applied=0) as counts:
+            with (
+                suppress(PartnerError),
+                telling(ctx, "sync_with_external_api", reaches_partner=True, received=0, applied=0) as counts,
+            ):
                 # Nothing but the partner's own part: a fault of the fleet's table is no reason to leave the partner alone.
                 await self._take_updates(counts, partial(breaker.call, self._fleet.partner.fetch_car_updates))
         except BreakerOpen as error:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from kernel import BreakerOpen
 
+from .partner_client import PartnerError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -15,9 +17,10 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def telling(ctx: Context, operation: str, **facts: Any) -> Iterator[dict[str, Any]]:
+def telling(ctx: Context, operation: str, *, reaches_partner: bool = False, **facts: Any) -> Iterator[dict[str, Any]]:
     """Tells how the block ended and how long it took; an error is told and goes on its way.
 
+    That the partner fails is one incident, whichever job meets it; it is over when a block that ``reaches_partner`` ends well.
     ``facts`` are told too, as they are when the block ends: it gets them to count in. A call that a breaker does not
     let through is no error that people need to hear of: its failures were told when it opened.
     """
@@ -27,10 +30,12 @@ def telling(ctx: Context, operation: str, **facts: Any) -> Iterator[dict[str, An
     except BreakerOpen:
         raise
     except Exception as error:
-        ctx.notify_error(error, operation=operation, **facts, duration_seconds=_since(started))
+        incident = {"incident": "partner"} if isinstance(error, PartnerError) else {}
+        ctx.notify_error(error, operation=operation, **facts, duration_seconds=_since(started), **incident)
         raise
     words = operation.replace("_", " ")
-    ctx.notify_info(f"{words} completed", operation=operation, **facts, duration_seconds=_since(started))
+    incident = {"incident": "partner"} if reaches_partner else {}
+    ctx.notify_info(f"{words} completed", operation=operation, **facts, duration_seconds=_since(started), **incident)
 
 
 def _since(started: float) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.main import get_command
 
+from kernel.cli.plugin_commands import commands_of_plugins
 from kernel.cli.tree import ORDER, make_app
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]
 
 TREE = get_command(make_app())
 COMMANDS = dict(leaves(TREE))
+OF_PLUGINS = commands_of_plugins(ROOT / "plugins.toml")
 
 
 def sections() -> dict[str, str]:
@@ -96,7 +98,7 @@ def used_wrongly(line: str) -> bool:
     words = shlex.split(re.split(r" [|>] ", line)[0], comments=True)[1:]
     if words[:1] == ["--config"]:
         words = words[2:]
-    command: Any = TREE
+    command: Any = OF_PLUGINS[words.pop(0)] if words and words[0] in OF_PLUGINS else TREE
     while words and hasattr(command, "commands") and words[0] in command.commands:
         command = command.commands[words.pop(0)]
     given = {word.partition("=")[0] for word in words if word.startswith("--")}

@@ -161,8 +161,8 @@ def test_ctrl_c_ends_a_command_that_waits_and_says_nothing(place: Place, command
 def test_health_is_a_table_for_people(place: Place) -> None:
     done = place.good("health")
 
-    assert done.lines[0].split()[:2] == ["STATE", "KERNEL"]
-    assert done.lines[1].startswith("healthy")
+    assert done.lines[0].split()[:2] == ["STATE", "SUBJECT"]
+    assert done.lines[1].startswith("healthy  kernel ")
 
 
 def test_a_broken_plugin_makes_the_kernel_unhealthy(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -13,7 +13,17 @@ ROOMS = [
     ("model", ("kernel.model",)),
     ("contracts", ("kernel.contracts",)),
     ("flow", ("kernel.flow",)),
-    ("control", ("kernel.control", "kernel.control_socket", "kernel.explain", "kernel.health", "kernel.breaker_rows")),
+    (
+        "control",
+        (
+            "kernel.control",
+            "kernel.control_socket",
+            "kernel.explain",
+            "kernel.health",
+            "kernel.figures",
+            "kernel.breaker_rows",
+        ),
+    ),
     ("hooks", ("kernel.hooks", "kernel.decorators", "kernel.upcoming", "kernel.events", "kernel.plugin_error")),
     ("plugin_host", ("kernel.plugin", "kernel.config", "kernel.worker")),
     ("kernel", ("kernel.client", "kernel.blocking_client", "kernel.kernel", "kernel.testing")),
@@ -25,6 +35,7 @@ ONLY_IN = {
     "sqlite3": ("plugins/sqlite/", "plugins/fleet/"),
     "asyncpg": ("plugins/postgres/", "plugins/fleet/"),
     "aiohttp": ("plugins/",),
+    "opentelemetry": ("plugins/tracing/",),
 }
 NO_IO_IN_MODEL = {"asyncio", "socket", "sqlite3", "threading", "subprocess", "aiohttp", "asyncpg", "pluggy", "aiocron"}
 

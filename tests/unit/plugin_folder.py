@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from kernel.config import Config, parse_config
 from kernel.plugin_host import PluginHost, PluginState
+from kernel.testing import FakeClock
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from kernel.model.events import Event
 
 GOOD = """
     from kernel import every, hookimpl, job
@@ -45,6 +48,8 @@ class PluginFolder:
         self.path = root / "plugins"
         self.path.mkdir()
         self.broken: list[tuple[str, str, str]] = []
+        self.told: list[Event] = []
+        self.clock = FakeClock()
         self.host = self.new_host()
 
     def new_host(self, *, limit_seconds: float = 10.0, mark_dir: Path | None = None) -> PluginHost:
@@ -53,6 +58,8 @@ class PluginFolder:
             warn_seconds=limit_seconds / 2,
             limit_seconds=limit_seconds,
             on_broken=lambda plugin, reason, place: self.broken.append((plugin, reason, place)),
+            clock=self.clock,
+            tell=self.told.append,
         )
 
     def write(self, name: str, text: str, **files: str) -> Path:

@@ -158,7 +158,7 @@ BAD_POLICIES: dict[str, tuple[dict[str, Any], str]] = {
         (
             "time_out: no option of @job; expected one of name, queue, priority, concurrency, concurrency_by, "
             "concurrency_scope, retry, timeout, unique, rate_limit, rate_limit_by, breaker, max_silence, expires, executor, "
-            "keep, tags. "
+            "when_blocking, keep, tags. "
             'Did you mean "timeout"?'
         ),
     ),

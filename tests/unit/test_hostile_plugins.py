@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kernel.model.events import KernelStarted
+from kernel.model.events import KernelStarted, PluginQuarantined
+from kernel.plugin_quarantine import HOOKS, MOST_FAULTS
 from tests.unit.plugin_folder import GOOD, PluginFolder
 
 if TYPE_CHECKING:
@@ -49,15 +50,21 @@ def text_of(hook: str, *lines: str) -> str:
 
 
 async def life_of(folder: PluginFolder) -> dict[str, PluginState]:
-    """Everything that a plugin goes through, twice for events; its states at the end."""
+    """Everything that a plugin goes through, five times for events; its states at the end."""
     states = await folder.load()
     await folder.host.start(None)
-    for _ in range(2):
+    for _ in range(MOST_FAULTS):
         for listener in folder.host.listeners():
             await listener.tell([EVENT])
     states = folder.states()
     await folder.host.stop(None)
     return states | {state.name: state for state in folder.host.states() if state.state == "broken"}
+
+
+def assert_quarantined(state: PluginState, hook: str) -> None:
+    assert state.state == "quarantined"
+    assert state.reason.startswith(f"5 faults of its hooks within 10 m, the last one: {hook}: ")
+    assert [fault.hook for fault in state.faults] == [hook.removeprefix("async ")] * MOST_FAULTS
 
 
 def is_in(folder: PluginFolder, module: object) -> bool:
@@ -66,7 +73,7 @@ def is_in(folder: PluginFolder, module: object) -> bool:
 
 def assert_good_is_unharmed(folder: PluginFolder) -> None:
     (module,) = [module for name, module in sys.modules.items() if name.endswith(".good") and is_in(folder, module)]
-    assert module.heard == ["start", EVENT, EVENT, "stop"]
+    assert module.heard == ["start", *[EVENT] * MOST_FAULTS, "stop"]
     assert {state.name: state.state for state in folder.host.states()}["good"] == "enabled"
     assert [job.name for job in folder.host.jobs() if job.plugin == "good"] == ["good.work"]
 
@@ -136,13 +143,18 @@ async def test_whatever_a_plugin_raises_breaks_only_itself(folder: PluginFolder,
 
     for what, (_, expected) in RAISED.items():
         bad = states[names[what]]
-        assert bad.state == "broken", what
-        assert bad.reason.startswith(f"{hook}: "), what
+        if hook in HOOKS:
+            assert_quarantined(bad, hook)
+        else:
+            assert bad.state == "broken", what
+            assert bad.reason.startswith(f"{hook}: "), what
         assert bad.reason.isprintable(), what
-        assert len(bad.reason) < 400, what
+        assert len(bad.reason) < 550, what
         assert expected in bad.reason, what
         assert bad.place == line_in(folder, texts[what], names[what]), what
-    assert sorted(place for _, _, place in folder.broken) == sorted(states[name].place for name in names.values())
+    told = [(event.plugin, event.place) for event in folder.told if isinstance(event, PluginQuarantined)]
+    told += [(plugin, place) for plugin, _, place in folder.broken]
+    assert sorted(told) == sorted((name, states[name].place) for name in names.values())
     assert_good_is_unharmed(folder)
 
 
@@ -368,7 +380,7 @@ async def test_what_hangs_is_cut_at_the_limit_and_named_with_the_line_it_hangs_i
 
     bad = (await life_of(folder))["bad"]
 
-    assert bad.state == "broken"
+    assert bad.state == ("quarantined" if "on_event" in text else "broken")
     assert "has not returned within 0.5 s" in bad.reason
     assert bad.place == line_in(folder, text)
     assert "takes longer than 0.25 s" in caplog.text
@@ -446,17 +458,18 @@ async def test_what_needs_a_plugin_that_failed_to_start_does_not_start(folder: P
 async def test_a_plugin_that_fails_as_a_listener_keeps_its_jobs_and_is_told_nothing_more(folder: PluginFolder) -> None:
     folder.write("bad", dedent(GOOD).replace("heard.append(event)", "heard.append(event)\n    raise KeyError(event)"))
     await folder.load()
-    listeners = folder.host.listeners()
 
-    for listener in listeners:
-        await listener.tell([EVENT, EVENT])
+    for listener in folder.host.listeners():
+        await listener.tell([EVENT] * (MOST_FAULTS + 2))
 
     bad = folder.states()["bad"]
-    assert bad.state == "broken"
-    assert bad.reason.endswith("; it is told no more events, its jobs go on")
+    assert bad.state == "quarantined"
+    assert bad.reason.endswith(", its jobs go on")
     assert [job.name for job in bad.jobs] == ["bad.work"]
-    assert len(folder.broken) == 1
-    assert [listener.plugin for listener in folder.host.listeners()] == ["good"]
+    assert [job.name for job in folder.host.jobs()] == ["bad.work", "good.work"]
+    (module,) = [module for name, module in sys.modules.items() if name.endswith(".bad") and is_in(folder, module)]
+    assert len(module.heard) == MOST_FAULTS
+    assert folder.broken == []
 
 
 async def test_telling_that_a_plugin_is_broken_may_fail_too(
@@ -500,6 +513,7 @@ async def test_what_a_plugin_changes_for_the_whole_process_is_put_back_and_noted
         f"""{HEAD}
 os.chdir("/")
 os.umask(0)
+sys.path.insert(0, "/nowhere")
 @hookimpl
 async def start(kernel):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -514,8 +528,10 @@ async def start(kernel):
 
         after = (Path.cwd(), signal.getsignal(signal.SIGTERM))
         assert after == before
+        assert "/nowhere" not in sys.path
         assert folder.states()["bad"].note == (
             "the working folder was changed, and put back; the umask was changed, and put back; "
+            "sys.path was changed, and put back; "
             "the handler of SIGTERM was changed, and put back"
         )
         assert "plugin bad: the umask was changed" in caplog.text
@@ -648,11 +664,12 @@ async def test_a_good_plugin_works_among_all_the_bad_ones_at_once(
 
     await folder.load(tables)
     await folder.host.start(None)
-    for listener in folder.host.listeners():
-        await listener.tell([EVENT, EVENT])
+    for _ in range(MOST_FAULTS):
+        for listener in folder.host.listeners():
+            await listener.tell([EVENT])
     await folder.host.stop(None)
 
     states = folder.states()
-    assert {name for name, state in states.items() if state.state != "broken"} == {"good"}
+    assert {name for name, state in states.items() if state.state not in {"broken", "quarantined"}} == {"good"}
     assert all(state.reason for name, state in states.items() if name != "good")
     assert_good_is_unharmed(folder)

@@ -238,11 +238,11 @@ async def test_a_hostile_entry_point_is_refused_and_never_imported(
 
 
 async def test_an_unknown_plugin_is_an_error_with_line_and_nearest_name(folder: PluginFolder) -> None:
-    folder.write("health", GOOD)
+    folder.write("wheels", GOOD)
 
-    found = await refused(folder, "\n\n[plugins.helth]\nx = 1")
+    found = await refused(folder, "\n\n[plugins.whels]\nx = 1")
 
-    assert found == ['3: [plugins.helth]: no plugin of this name. Did you mean "health"?']
+    assert found == ['3: [plugins.whels]: no plugin of this name. Did you mean "wheels"?']
 
 
 async def test_a_folder_of_plugins_that_cannot_be_read_is_an_error_though_it_is_the_default_one(
@@ -315,17 +315,17 @@ async def test_only_those_named_are_started_and_stopped(folder: PluginFolder) ->
 
 
 async def test_what_is_required_and_not_to_be_had_breaks_the_plugin_with_the_reason(folder: PluginFolder) -> None:
-    folder.write("health", "raise ValueError('no')")
+    folder.write("wheels", "raise ValueError('no')")
     folder.write("off", GOOD)
-    for name, required in {"a": "helth", "b": "off", "c": "health", "d": "c"}.items():
+    for name, required in {"a": "whels", "b": "off", "c": "wheels", "d": "c"}.items():
         folder.write(name, f"requires = ['{required}']")
 
-    states = await folder.load("[plugins.a]\n[plugins.b]\n[plugins.c]\n[plugins.d]\n[plugins.health]")
+    states = await folder.load("[plugins.a]\n[plugins.b]\n[plugins.c]\n[plugins.d]\n[plugins.wheels]")
 
     assert {name: state.reason for name, state in states.items() if name in "abcd"} == {
-        "a": 'requires "helth": no plugin of this name. Did you mean "health"?',
+        "a": 'requires "whels": no plugin of this name. Did you mean "wheels"?',
         "b": 'requires "off", which is off: enable it by a table [plugins.off] in plugins.toml',
-        "c": 'requires "health", which is broken',
+        "c": 'requires "wheels", which is broken',
         "d": 'requires "c", which is broken',
     }
     assert states["a"].place == f"{folder.path / 'a' / '__init__.py'}:1"
@@ -894,14 +894,14 @@ async def test_a_bad_edit_changes_nothing(folder: PluginFolder) -> None:
 
 
 async def test_a_plugin_that_is_on_goes_off_when_what_it_requires_does(folder: PluginFolder) -> None:
-    folder.write("health", GOOD)
-    folder.write("web", "requires = ['health']\n" + dedent(GOOD))
-    await reload(folder, "[plugins.web]\n[plugins.health]", [])
+    folder.write("wheels", GOOD)
+    folder.write("web", "requires = ['wheels']\n" + dedent(GOOD))
+    await reload(folder, "[plugins.web]\n[plugins.wheels]", [])
 
     changes = await reload(folder, "[plugins.web]", [])
 
-    assert set(changes.disable) == {"health", "web"}
-    assert folder.states()["web"].reason.startswith('requires "health", which is off')
+    assert set(changes.disable) == {"wheels", "web"}
+    assert folder.states()["web"].reason.startswith('requires "wheels", which is off')
     assert [plugin for plugin, _, _ in folder.broken] == ["web"]
     assert folder.host.jobs() == []
 
@@ -910,7 +910,7 @@ async def test_a_plugin_that_is_on_is_broken_when_what_it_requires_breaks_by_its
     folder: PluginFolder,
 ) -> None:
     folder.write(
-        "health",
+        "wheels",
         """
         from pydantic import BaseModel
         class Settings(BaseModel):
@@ -920,15 +920,15 @@ async def test_a_plugin_that_is_on_is_broken_when_what_it_requires_breaks_by_its
                 assert settings.port == 1
         """,
     )
-    folder.write("web", "requires = ['health']\n" + dedent(GOOD))
+    folder.write("web", "requires = ['wheels']\n" + dedent(GOOD))
     story: list[str] = []
-    await reload(folder, "[plugins.web]\n[plugins.health]", story)
+    await reload(folder, "[plugins.web]\n[plugins.wheels]", story)
 
-    changes = await reload(folder, "[plugins.web]\n[plugins.health]\nport = 2", story)
+    changes = await reload(folder, "[plugins.web]\n[plugins.wheels]\nport = 2", story)
 
-    assert set(changes.disable) == {"health", "web"}
-    assert folder.states()["health"].reason.startswith("Plugin(): AssertionError")
-    assert folder.states()["web"].reason == 'requires "health", which is broken'
+    assert set(changes.disable) == {"wheels", "web"}
+    assert folder.states()["wheels"].reason.startswith("Plugin(): AssertionError")
+    assert folder.states()["web"].reason == 'requires "wheels", which is broken'
 
 
 async def test_code_that_was_loaded_is_used_again_and_it_is_said_when_the_files_changed(folder: PluginFolder) -> None:
@@ -1068,3 +1068,33 @@ async def test_hosts_share_nothing(folder: PluginFolder) -> None:
     assert [job.name for job in folder.host.jobs()] == ["cars.work"]
     assert other.jobs() == []
     await asyncio.sleep(0)
+
+
+BLOCKING = """
+from kernel import hookimpl, job
+
+@job
+async def loops(): ...
+
+@job
+def sleeps(): ...
+
+@hookimpl
+def register_jobs():
+    return [loops, sleeps]
+"""
+
+
+async def test_an_operator_moves_a_job_that_blocks_and_only_one_that_can(folder: PluginFolder) -> None:
+    folder.write("slow", BLOCKING)
+
+    states = await folder.load('[plugins.slow.jobs.loops]\nwhen_blocking = "thread"')
+    with pytest.raises(ConfigError) as raised:
+        await folder.load(
+            '[plugins.slow.jobs.loops]\nwhen_blocking = "move"\n[plugins.slow.jobs.sleeps]\nwhen_blocking = "thread"'
+        )
+
+    assert [job.policies.when_blocking for job in states["slow"].jobs] == ["thread", "tell"]
+    first, second = raised.value.problems
+    assert ":2: [plugins.slow.jobs.loops] when_blocking: 'move': expected \"tell\"" in first
+    assert ':4: [plugins.slow.jobs.sleeps] when_blocking: "thread": the job does not run on the loop' in second

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from typing import Any
 
 import pytest
 
 from kernel.model.errors import ConfigError, StoreError
 from kernel.model.events import Notified
-from kernel.testing import settle
+from kernel.testing import settle, until
 from tests.flow_kit import Flow, TroubledStore, every, running
 
 
@@ -111,6 +113,47 @@ async def test_what_a_job_tells_people_is_an_event_and_a_line_in_the_log(caplog:
     ]
     assert {(event.job, event.run, event.attempt) for event in told} == {("demo.tells", run.id, 1)}
     assert "demo.tells: ValueError: one failed car=42" in caplog.text
+
+
+async def test_an_error_is_told_with_its_type_its_traceback_and_the_last_lines_of_the_log() -> None:
+    from kernel import Context  # noqa: PLC0415, TC001 - the annotation of this job is read
+
+    async def tells(ctx: Context) -> None:
+        for number in range(12):
+            ctx.log.info("line %d", number)
+        try:
+            raise ValueError("one failed")  # noqa: TRY301 - it is to have a traceback
+        except ValueError as error:
+            ctx.notify_error(error)
+
+    async with running(tells) as flow:
+        await flow.enqueue("demo.tells")
+        await until(lambda: bool(flow.told(Notified)))
+
+    [told] = flow.told(Notified)
+    assert (told.error, told.traceback.splitlines()[-1]) == ("ValueError", "ValueError: one failed")
+    assert [line.partition("info ")[2] for line in told.log] == [f"line {number}" for number in range(2, 12)]
+
+
+async def test_what_a_job_in_a_thread_tells_is_told_on_the_loop() -> None:
+    from kernel import Context  # noqa: PLC0415, TC001 - the annotation of this job is read
+
+    def tells(ctx: Context) -> None:
+        ctx.notify_info("done")
+
+    threads = []
+    async with running(tells) as flow:
+        publish = flow.bus.publish
+
+        def seen(event: Any) -> None:
+            threads.append((type(event), threading.current_thread()))
+            publish(event)
+
+        flow.bus.publish = seen  # type: ignore[method-assign] # to see where it is called
+        await flow.enqueue("demo.tells")
+        await until(lambda: bool(flow.told(Notified)))
+
+    assert [thread for kind, thread in threads if kind is Notified] == [threading.main_thread()]
 
 
 async def test_told_to_hurry_a_stop_does_not_wait_for_an_attempt_that_will_not_end() -> None:

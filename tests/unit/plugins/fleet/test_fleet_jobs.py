@@ -6,7 +6,7 @@ import logging
 import socket
 import sqlite3
 import threading
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,7 @@ class FakeContext:
         self.notes: tuple[str, ...] = ()
         self.reported: list[tuple[float, str]] = []
         self.breaker_is_open = False
+        self.incident: str | None = None
 
     async def progress(self, fraction: float, text: str) -> None:
         self.reported.append((fraction, text))
@@ -79,11 +80,19 @@ class FakeContext:
         self.errors.append((error, context))
 
     def told(self) -> tuple[str, dict[str, Any]]:
-        """The text and the facts of the only notice there is, but for its duration."""
+        """The text and the facts of the only notice there is that is of no kind of its own, but for its duration."""
         told: list[tuple[object, dict[str, Any]]] = [*self.infos, *self.errors]
-        [(said, context)] = told
+        [(said, context)] = [(said, context) for said, context in told if "kind" not in context]
         assert context.pop("duration_seconds") >= 0
+        self.incident = context.pop("incident", None)
         return str(said), context
+
+    def told_of(self, kind: str) -> list[tuple[str, dict[str, Any]]]:
+        return [
+            (text, {name: value for name, value in context.items() if name != "kind"})
+            for text, context in self.infos
+            if context.get("kind") == kind
+        ]
 
 
 @pytest.fixture
@@ -143,6 +152,19 @@ async def test_every_available_car_without_maintenance_gets_a_reminder(fleet: Fl
     [reminder] = await fleet.cars.reminders_of(reminded[0])
     assert reminder.day == NOW.date()
     assert reminder.message.startswith(f"{DEMO[reminded[0]].title} needs maintenance: the last was on 202")
+
+
+async def test_people_are_reminded_of_each_car_once_with_its_title(fleet: Fleet) -> None:
+    maintenance: Any = Maintenance(fleet, NINETY_DAYS)
+    contexts = [FakeContext(), FakeContext()]
+
+    for ctx in contexts:
+        await maintenance.daily_maintenance_check(ctx)
+
+    first, second = (ctx.told_of("maintenance_reminder") for ctx in contexts)
+    assert {facts["car"]: facts["title"] for _, facts in first} == {one: DEMO[one].title for one in NEEDING_MAINTENANCE}
+    assert all(text.startswith(f"{facts['title']} needs maintenance: the last was on 202") for text, facts in first)
+    assert second == []
 
 
 async def test_a_check_that_is_done_twice_reminds_once(fleet: Fleet) -> None:
@@ -209,6 +231,35 @@ async def test_a_partner_that_fails_is_told_and_the_rest_is_left_for_the_next_ti
     error = f"partner: POST /cars/{min(NEEDING_SYNC)}/sync: answered 503 Service Unavailable"
     assert ctx.told() == (error, {"operation": "sync_car_data", "sent": 0})
     assert len(await fleet.cars.needing_sync(500)) == len(NEEDING_SYNC)
+
+
+@pytest.mark.parametrize("job", ["sync_car_data", "sync_with_retry", "sync_with_external_api"])
+async def test_a_partner_that_fails_is_one_incident_of_all_jobs_and_one_that_answers_ends_it(
+    fleet: Fleet, partner_url: str, job: str
+) -> None:
+    incidents = []
+    for mode in ("error", "none", "none", "error"):
+        ctx = FakeContext()
+        await tell_partner(partner_url, mode=mode)
+        with suppress(PartnerError):
+            await getattr(Sync(fleet), job)(ctx)
+        ctx.told()
+        incidents.append((ctx.incident, len(ctx.errors)))
+
+    # The third time there is nothing to send: the partner is asked all the same, and so the fourth is noticed.
+    assert incidents == [("partner", 1), ("partner", 0), ("partner", 0), ("partner", 1)]
+
+
+async def test_a_failure_of_the_fleets_own_is_no_incident_of_the_partner(
+    fleet: Fleet, ctx: Any, tmp_path: Path
+) -> None:
+    change(tmp_path, "ALTER TABLE cars RENAME TO gone")
+
+    with pytest.raises(sqlite3.OperationalError):
+        await Sync(fleet).sync_with_retry(ctx)
+
+    ctx.told()
+    assert ctx.incident is None
 
 
 async def test_what_was_sent_before_a_failure_is_not_sent_again(fleet: Fleet, ctx: Any, tmp_path: Path) -> None:
@@ -312,6 +363,9 @@ async def test_where_the_partner_fails_the_report_has_no_revenue(fleet: Fleet, c
     assert report["maintenance_alerts"]
     assert (report["revenue"], report["notes"]) == (None, "Some data is missing: revenue")
     assert ctx.told()[1]["gaps"] == ["revenue"]
+    [(text, facts)] = ctx.told_of("weekly_report")
+    assert text.endswith("\nSome data is missing: revenue")
+    assert facts == report
 
 
 async def test_a_report_may_have_two_gaps(fleet: Fleet, ctx: Any, partner_url: str, tmp_path: Path) -> None:
