@@ -41,7 +41,7 @@ from kernel.model.events import (
     TickPassed,
 )
 from kernel.model.loss import End, Machine, after_loss, end_of, is_suspect
-from kernel.model.run import COMPLETED, QUEUED, Change, Claimed, Failure, NewRun, Run, RunState, claimed_of, iso
+from kernel.model.run import COMPLETED, Change, Claimed, Failure, NewRun, Run, RunState, claimed_of, iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -99,6 +99,7 @@ class Recorder:
         self._watchers: dict[str, list[asyncio.Future[None]]] = {}
         self._troubled: set[str] = set()
         self._troubled_since: float | None = None
+        self.on_new_runs: Callable[[Sequence[NewRun]], None] = lambda _runs: None
         self.on_new_work: Callable[[float], None] = lambda _urgency: None
         self.on_due: Callable[[float], None] = lambda _due: None
         self.give_place: Callable[[Iterable[Claimed]], bool] = lambda _runs: False
@@ -126,7 +127,7 @@ class Recorder:
 
     async def _write_enqueues(self, runs: list[NewRun]) -> list[str]:
         # Told before the write, so that the claim is handed over in the same turn and shares its commit.
-        self.on_new_work(min([run.urgency if run.state == QUEUED else run.due for run in runs]))
+        self.on_new_runs(runs)
         return await self._store.enqueue(runs, self._rooms)
 
     def tell_cancelled(self, runs: Sequence[Run]) -> None:
