@@ -155,6 +155,8 @@ async def ask(path: Path, operation: str, arguments: dict[str, Any]) -> Any:
     try:
         await _send(writer, {"call": operation, "with": arguments})
         line = await reader.readline()
+    except ConnectionError:  # a killed process that had not read all resets instead of closing
+        line = b""
     finally:
         writer.close()
     if not line:
@@ -174,5 +176,7 @@ async def follow(path: Path) -> AsyncIterator[dict[str, Any]]:
             event = json.loads(line)
             if "event" in event:
                 yield event
+    except ConnectionError:  # killed
+        return
     finally:
         writer.close()

@@ -16,7 +16,7 @@ from kernel.model.errors import shown
 from kernel.model.job import place_of
 from kernel.plugin_error import PluginError
 from kernel.plugin_executors import stop_executors
-from kernel.plugin_finder import Found, forget, import_plugin, stamp_of
+from kernel.plugin_finder import Found, forget, import_plugin, imported_under, stamp_of
 from kernel.plugin_listeners import kinds_of
 from kernel.plugin_quarantine import HOOKS, Fault, Quarantine
 from kernel.plugin_registrations import Declared, Overrider, Registered, declared_by, functions_in
@@ -109,6 +109,8 @@ class Plugin:
         self.is_started = False
         self.stamp = 0
         self._marks = marks
+        self._imported_before: frozenset[str] = frozenset()
+        """What others had imported of it, as a test or an embedding program may: it is not ours to forget."""
         self._object: Any = None
         self._notes: list[str] = []
 
@@ -167,6 +169,7 @@ class Plugin:
                 self.stamp = stamp_of(self.found)
                 if refusal := self._marks.refusal(self.name, self.stamp):
                     raise PluginError(refusal)
+                self._imported_before = imported_under(self.found.module)
                 with self._marks.while_running(self.name, self.stamp), self.guard.keeping_the_process():
                     self.module = await self.guard.in_thread("import", _imported, self.found)
             self.requires = await self.guard.in_thread("import", _requires_of, self.module)
@@ -235,7 +238,7 @@ class Plugin:
         """As if it had never been imported."""
         self.let_go()
         if self.module is not None:
-            forget(self.found.module)
+            forget(self.found.module, but=self._imported_before)
 
     def _subscriptions(self) -> dict[Hook, tuple[type[Event], ...]]:
         return {hook: kinds_of(hook) for name in ("on_event", "on_events") for hook in self.hooks.get(name, [])}
@@ -246,7 +249,7 @@ class Plugin:
             yield
         except PluginError as error:
             if self.module is None:
-                forget(self.found.module)
+                forget(self.found.module, but=self._imported_before)
             self.break_(error.reason, error.place)
 
 

@@ -21,7 +21,7 @@ from kernel.config_keys import check_plugin_name
 from kernel.model.errors import ConfigError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
     from types import ModuleType
 
 GROUP = "mainspring"
@@ -94,7 +94,7 @@ def entry_points() -> dict[str, Found]:
 
 def import_plugin(found: Found) -> ModuleType:
     """Imports it, or raises what its code raises, having removed what it left in ``sys.modules``."""
-    before = set(sys.modules)
+    before = imported_under(found.module)
     try:
         if found.is_entry_point:
             return importlib.import_module(found.module)
@@ -104,11 +104,15 @@ def import_plugin(found: Found) -> ModuleType:
         raise
 
 
-def forget(module: str, but: Iterable[str] = ()) -> None:
+def imported_under(module: str) -> frozenset[str]:
+    """The names of the module and its submodules, as far as they are in ``sys.modules`` now."""
+    return frozenset(name for name in list(sys.modules) if name == module or name.startswith(module + "."))
+
+
+def forget(module: str, but: Container[str] = ()) -> None:
     """Removes a module and its submodules from ``sys.modules``, so that the next import begins anew."""
-    kept = set(but)
-    for name in [name for name in sys.modules if name == module or name.startswith(module + ".")]:
-        if name not in kept:
+    for name in imported_under(module):
+        if name not in but:
             del sys.modules[name]
     parent, _, last = module.rpartition(".")
     if module not in sys.modules and parent in sys.modules:

@@ -31,6 +31,8 @@ _FIXED = (
     "-c", "listen_addresses=", "-c", "shared_buffers=64MB", "-c", "max_connections=60", "-c", "autovacuum_naptime=10s",
     "-c", "log_min_messages=fatal", "-c", "timezone=UTC",
 )  # fmt: skip
+_NOBODY = 65534
+_AS_NOBODY = ("setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups")
 _names = count(1)
 _BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 _CLEAR = """
@@ -48,6 +50,8 @@ class Server:
     def __init__(self, binaries: Path, *, is_safe: bool = False, options: tuple[str, ...] = ()) -> None:
         self._binaries = binaries
         self._folder = Path(tempfile.mkdtemp(prefix="ms-pg-"))
+        if as_no_root()[:1] == ["setpriv"]:
+            os.chown(self._folder, _NOBODY, _NOBODY)
         self._options = (*_FIXED, *(() if is_safe else ("-F",)), *options)
         self._process: subprocess.Popen[bytes] | None = None
         data = str(self._folder / "data")
@@ -105,14 +109,18 @@ class Server:
 
 @cache
 def _as_no_root_prefix() -> tuple[str, ...]:
-    """PostgreSQL refuses to be run by root; in a user namespace of its own it sees another user."""
+    """PostgreSQL refuses to be run by root; in a user namespace of its own it sees another user, else it is made one."""
     if os.geteuid() != 0:
         return ()
-    for prefix in (("unshare", "--user"),):
+    program = str((find_binaries() or Path()) / "postgres")
+    for prefix in (("unshare", "--user"), _AS_NOBODY):
         with suppress(OSError):
-            if subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode == 0:
+            if subprocess.run([*prefix, program, "--version"], check=False, capture_output=True).returncode == 0:
                 return prefix
-    raise LookupError("PostgreSQL cannot be run by root, and user namespaces are closed here; run the tests as a user")
+    raise LookupError(
+        "PostgreSQL cannot be run by root, user namespaces are closed here, and nobody else may run its binaries; "
+        "run the tests as a user"
+    )
 
 
 def as_no_root(*command: str) -> list[str]:

@@ -19,6 +19,7 @@ from kernel.model.errors import StoreError
 from kernel.model.lifecycle import settle
 from kernel.model.outcome import Cancelled, NotBegun
 from kernel.model.retry import Retry
+from kernel.model.run import QUEUED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from kernel.flow.breakers import Breakers
     from kernel.flow.ready_queue import Limits, ReadyQueue
     from kernel.flow.recorder import Recorder
-    from kernel.model.run import Claimed
+    from kernel.model.run import Claimed, NewRun
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +133,14 @@ class Claimer:
         """Runs are being enqueued, the most urgent of this urgency (or due time, when later)."""
         self._newcomer = min(self._newcomer, urgency)
         self._woken.set()
+
+    def new_runs(self, runs: Sequence[NewRun]) -> None:
+        """These are being enqueued; nobody claims for those of paused queues."""
+        if self._paused:
+            now = self._clock.now()
+            runs = [run for run in runs if self._paused.get(run.queue, 0.0) <= now]
+        if runs:
+            self.new_work(min([run.urgency if run.state == QUEUED else run.due for run in runs]))
 
     def expect(self, due: float) -> None:
         """A run of the store becomes due then: claims no later."""

@@ -140,6 +140,7 @@ class Engine:
         )
         self._pruner = Pruner(store, catalog, clock)
         self._hurried = asyncio.Event()
+        self.recorder.on_new_runs = self.claimer.new_runs
         self.recorder.on_new_work = self.claimer.new_work
         self.recorder.on_due = self.claimer.expect
         self.breakers.on_change = self.claimer.wake

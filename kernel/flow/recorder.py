@@ -41,7 +41,7 @@ from kernel.model.events import (
     TickPassed,
 )
 from kernel.model.loss import End, Machine, after_loss, end_of, is_suspect
-from kernel.model.run import COMPLETED, QUEUED, Change, Claimed, Failure, NewRun, Run, RunState, claimed_of, iso
+from kernel.model.run import COMPLETED, Change, Claimed, Failure, NewRun, Run, RunState, claimed_of, iso
 from kernel.model.tally import SECONDS, SIZES, Tally
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ class Recorder:
         self._watchers: dict[str, list[asyncio.Future[None]]] = {}
         self._troubled: set[str] = set()
         self._troubled_since: float | None = None
+        self.on_new_runs: Callable[[Sequence[NewRun]], None] = lambda _runs: None
         self.on_new_work: Callable[[float], None] = lambda _urgency: None
         self.on_due: Callable[[float], None] = lambda _due: None
         self.give_place: Callable[[Iterable[Claimed]], bool] = lambda _runs: False
@@ -133,7 +134,7 @@ class Recorder:
 
     async def _write_enqueues(self, runs: list[NewRun]) -> list[str]:
         # Told before the write, so that the claim is handed over in the same turn and shares its commit.
-        self.on_new_work(min([run.urgency if run.state == QUEUED else run.due for run in runs]))
+        self.on_new_runs(runs)
         began = self._clock.elapsed()
         ids = await self._store.enqueue(runs, self._rooms)
         self._count_batch("enqueue", len(runs), began)

@@ -49,13 +49,16 @@ async def _claim_if_ready(database: Database, wanted: Claim) -> tuple[list[Claim
     left = wanted
     runs: list[Claimed] = []
     while True:
-        rows = await database.rows("claim", *_asked(left))
+        asked = _asked(left)
+        rows = await database.rows("claim_many", *asked) if database.known.is_busy else []
+        rows = rows or await database.rows("claim", *asked)
         next_due, is_ready, has_more = rows[0][_LAST:]
         if not is_ready:
             if not runs:
                 return None
             break
         got = [claimed_of(row) for row in rows if row[0] is not None]
+        database.known.is_busy = len(got) == left.limit > 0
         runs += got
         left = _less(left, got)
         # What others hold locked at this moment may be all there is: then the rest is for the next claim.

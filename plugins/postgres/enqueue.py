@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .database import Database
 
-_BULK = 5_000
+_BULK = 25
 _COLUMNS = ("id", "job", "queue", "priority", "payload", "state", "enqueued", "due", "urgency")
 
 
@@ -42,7 +42,7 @@ async def enqueue_quickly(database: Database, runs: Sequence[NewRun], room: Mapp
 
 
 async def _copy(database: Database, runs: Sequence[NewRun]) -> None:
-    """The quickest way to write very many, for which none may be there yet."""
+    """The cheapest way to write more than a few, for which none may be there yet."""
     try:
         await database.connection.copy_records_to_table(
             "run",

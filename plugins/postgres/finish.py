@@ -72,19 +72,44 @@ async def _write(
     for number in order:
         run = claimed.get(changes[number].id)
         (plain if run is not None and _is_plain(changes[number], run) else others).append(number)
-    found = []
-    if plain:
-        few = [changes[number] for number in plain]
-        rows = await database.rows(
-            "finish_completed", [one.id for one in few], [one.token for one in few], [one.finished for one in few],
-            [clean(one.result) for one in few],
-        )  # fmt: skip
-        found += [(plain[place - 1], *rest) for place, *rest in rows]
+    found = await _write_completed(database, changes, plain) if plain else []
     if others:
         rows = await database.rows("finish", *_columns([changes[number] for number in others]))
         found += [(others[place - 1], *rest) for place, *rest in rows]
     database.after_commit.append(lambda: _forget(claimed, changes))
     return found
+
+
+async def _write_completed(
+    database: Database, changes: Sequence[Change], plain: Sequence[int]
+) -> list[tuple[int, str | None, str, str, str | None]]:
+    """What most changes are, in short: all else is known of the claim."""
+    few = [changes[number] for number in plain]
+    written, parents = await database.row("finish_completed", *_short_columns(few))
+    claimed = database.known.claimed
+    with_children = set(parents or ())
+    found: list[tuple[int, str | None, str, str, str | None]] = []
+    for place in range(1, len(plain) + 1) if written is None else written:
+        run_id = few[place - 1].id
+        run = claimed[run_id]
+        found.append((plain[place - 1], run_id if place in with_children else None, run.job, run.queue, None))
+    return found
+
+
+def _short_columns(changes: Sequence[Change]) -> list[Any]:
+    """As ``finish_completed.sql`` takes them."""
+    return [
+        _array_text([change.id for change in changes]),
+        _array_text([str(change.token) for change in changes]),
+        _array_text([repr(change.finished) for change in changes]),
+        "\n".join([clean(change.result) or "" for change in changes]),
+        len(changes),
+    ]
+
+
+def _array_text(values: Sequence[str]) -> str:
+    """As PostgreSQL writes an array of what has no quotes, commas or braces in it."""
+    return "{" + ",".join(values) + "}"
 
 
 def _forget(claimed: dict[str, Claimed], changes: Sequence[Change]) -> None:
@@ -95,8 +120,8 @@ def _forget(claimed: dict[str, Claimed], changes: Sequence[Change]) -> None:
 
 
 def _is_plain(change: Change, run: Claimed) -> bool:
-    """Completed, and nothing else is different from what was claimed."""
-    _, token, state, due, urgency, attempt, failures, _, _, error, reason, notes, _, losses = change
+    """Completed, and nothing else is different from what was claimed; nobody waits for the place of its key."""
+    _, token, state, due, urgency, attempt, failures, _, result, error, reason, notes, _, losses = change
     return (
         state == "completed"
         and error is reason is notes is None
@@ -106,6 +131,8 @@ def _is_plain(change: Change, run: Claimed) -> bool:
         and failures == run.failures
         and due == run.due
         and urgency == run.urgency
+        and (run.extra is None or run.extra.concurrency_key is None)
+        and (result is None or "\n" not in result)
     )
 
 

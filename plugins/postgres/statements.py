@@ -8,6 +8,8 @@ from pathlib import Path
 from .address import DEFAULT_SCHEMA
 
 _FOLDER = Path(__file__).with_name("sql")
+_BEGIN_WITH = {"claim": "claim_lanes", "claim_many": "claim_lanes"}
+"""Statements with a beginning in common, which stands in a file of its own."""
 
 
 class Statements:
@@ -32,4 +34,5 @@ class Statements:
 
 @cache
 def _read(name: str) -> str:
-    return (_FOLDER / f"{name}.sql").read_text("utf-8")
+    beginning = _read(_BEGIN_WITH[name]) if name in _BEGIN_WITH else ""
+    return beginning + (_FOLDER / f"{name}.sql").read_text("utf-8")

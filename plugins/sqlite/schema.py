@@ -50,6 +50,10 @@ def check_owner(path: Path) -> None:
     connection = connect(path, "ro&immutable=1")
     try:
         _check_id(connection, path)
+    except sqlite3.DatabaseError as error:
+        # So it looks without its WAL while that is brought in, or when a kill has cut that short. Whoever opens it will see.
+        if not getattr(error, "sqlite_errorname", "").startswith("SQLITE_CORRUPT"):
+            raise
     finally:
         connection.close()
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import signal
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from kernel import Client
@@ -109,14 +109,22 @@ async def test_steps_survive_kills_of_the_kernel(tmp_path: Path) -> None:
 
 
 def assert_nothing_twice(lines: list[Line]) -> list[tuple[str, int]]:
-    """The steps that were begun twice, all of which a kill has interrupted."""
+    """The steps that a kill has interrupted: of each process one at most, and only these were begun once more."""
     returned = set()
+    in_flight: defaultdict[int, set[tuple[str, int]]] = defaultdict(set)
+    last_to_begin: dict[tuple[str, int], int] = {}
     for line in lines:
-        assert line.what == "returned" or (line.run, line.step) not in returned, f"done again: {line}"
+        step = (line.run, line.step)
         if line.what == "returned":
-            returned.add((line.run, line.step))
+            # Told by a later process when the kill came between the record and this line.
+            returned.add(step)
+            in_flight[last_to_begin[step]].discard(step)
+        else:
+            assert step not in returned, f"done again: {line}"
+            in_flight[line.pid].add(step)
+            last_to_begin[step] = line.pid
+    assert max(map(len, in_flight.values())) == 1, "more than the step in flight"
+    interrupted = [step for steps in in_flight.values() for step in steps]
     begun = Counter((line.run, line.step) for line in lines if line.what == "begun")
-    assert max(begun.values()) <= 2
-    again = [step for step, count in begun.items() if count == 2]
-    assert max(Counter(run for run, _ in again).values(), default=0) <= 1, "more than the step in flight"
-    return again
+    assert begun == Counter(returned) + Counter(interrupted)
+    return interrupted

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 import stat
 from typing import TYPE_CHECKING
 
 import pytest
 
 from kernel.control_socket import SocketServer, ask, follow
+from kernel.model.errors import StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,3 +43,24 @@ async def test_of_a_path_that_is_too_long_it_says_what_to_do(tmp_path: Path) -> 
         await ask(path, "health", {})
     with pytest.raises(OSError, match="too long for a socket"):
         await anext(follow(path))
+
+
+async def test_a_kernel_killed_with_the_question_unread_has_hung_up(tmp_path: Path) -> None:
+    path = tmp_path / "k.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def reset() -> None:
+            connection, _ = listening.accept()
+            connection.recv(1, socket.MSG_PEEK)
+            connection.close()  # with bytes left unread this is a reset
+
+        resetting = asyncio.create_task(asyncio.to_thread(reset))
+        with pytest.raises(StoreError, match="hung up before it answered"):
+            await ask(path, "health", {})
+        await resetting
+
+        resetting = asyncio.create_task(asyncio.to_thread(reset))
+        assert await anext(follow(path), "no more events") == "no more events"
+        await resetting

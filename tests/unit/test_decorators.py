@@ -10,6 +10,7 @@ import pytest
 from kernel import Keep, Retry, after, cron, every, job
 from kernel.model.errors import ConfigError
 from kernel.model.job import declaration_of, make_job
+from tests.case_names import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -271,7 +272,7 @@ def test_job_twice_with_policies_is_refused() -> None:
     assert "twice: @job: it stands there twice; expected all policies in one" in problem
 
 
-@pytest.mark.parametrize("found", [int, type("Job", (), {}), 5, None, "text", object()], ids=repr)
+@pytest.mark.parametrize("found", [int, type("Job", (), {}), 5, None, "text", object()], ids=name_of)
 def test_only_functions_can_be_jobs(found: Any) -> None:
     assert "expected a function" in problem_of(lambda: anything()(found))
     assert "expected a function" in problem_of(lambda: every("5s")(found))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import importlib
 import os
 import sys
 from textwrap import dedent
@@ -891,6 +892,18 @@ async def test_a_bad_edit_changes_nothing(folder: PluginFolder) -> None:
     assert folder.states() == before
     assert story == ["start Oslo"]
     assert [name for name in sys.modules if name.endswith(".new")] == []
+
+
+async def test_a_refused_configuration_forgets_nothing_that_a_program_had_imported_itself(
+    folder: PluginFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(folder.root, monkeypatch, "acme", {"mailer": "acme_mailer"}, acme_mailer=GOOD)
+    mine = importlib.import_module("acme_mailer")
+
+    with pytest.raises(ConfigError):
+        await folder.host.load(folder.config("[plugins.mailer]\nsizes = 99"))
+
+    assert importlib.import_module("acme_mailer") is mine
 
 
 async def test_a_plugin_that_is_on_goes_off_when_what_it_requires_does(folder: PluginFolder) -> None:

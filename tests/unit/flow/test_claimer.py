@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kernel import Retry
-from kernel.contracts.store import Claim, RunQuery
+from kernel.contracts.store import Claim, Claims, RunQuery
 from kernel.model.errors import StoreError
 from kernel.model.events import RunExpired, RunReleased
 from kernel.model.queue import Queue
@@ -287,6 +287,28 @@ async def test_other_queues_go_on_while_one_is_paused(flow: Flow, line: Line) ->
     await enqueue(flow, "held")
     await enqueue(flow, "goes", queue="other", priority=9)
 
+    assert line.begun == ["goes"]
+
+
+async def test_nobody_claims_for_what_comes_into_a_paused_queue(
+    flow: Flow, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims: list[Claim] = []
+    claim = flow.store.claim
+
+    async def noted(wanted: Claim) -> Claims:
+        claims.append(wanted)
+        return await claim(wanted)
+
+    await flow.store.pause_queue("default", 1e12)
+    await flow.engine.watch.refresh()
+    await settle()
+    monkeypatch.setattr(flow.store, "claim", noted)
+    await enqueue(flow, "held")
+    before = len(claims)
+    await enqueue(flow, "goes", queue="other")
+
+    assert before == 0
     assert line.begun == ["goes"]
 
 

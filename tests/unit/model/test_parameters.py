@@ -23,6 +23,7 @@ import kernel.flow.context  # noqa: TC001 - the annotations of these jobs are re
 from kernel.model.errors import ConfigError, PayloadError
 from kernel.model.parameters import Parameters
 from kernel.model.request import payload_text
+from tests.case_names import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -282,7 +283,7 @@ def test_parameters_without_annotations_take_any_json() -> None:
             {UUID("12345678-1234-5678-1234-567812345678"): [Decimal("1.5")]},
         ),
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_a_value_comes_as_its_annotation_says(annotation: Any, value: Any, got: Any) -> None:
     found = arguments(with_annotation(annotation), {"value": value})["value"]
@@ -328,7 +329,7 @@ def test_a_value_comes_as_its_annotation_says(annotation: Any, value: Any, got: 
         (Place | None, {"row": "1"}, ".value.row"),
         (dict[UUID, int], {"car": 1}, ".value.car"),
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_a_value_that_does_not_fit_is_refused_with_its_path_in_the_payload(
     annotation: Any, value: Any, path: str
@@ -402,7 +403,7 @@ def sent(annotation: Any, value: Any) -> Any:
         (Optional[date], date(2026, 3, 1)),  # noqa: UP045 - the older form of it
         (bytes, b"abc"),
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_a_value_of_the_annotated_type_arrives_as_it_was_given(annotation: Any, value: Any) -> None:
     found = sent(annotation, value)
@@ -446,7 +447,7 @@ class Subcar(Car):
         (Any, {1, 2}, ".value"),
         (Place, Place(1, "a\ud800"), ".value.label"),
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_a_value_that_would_not_come_back_equal_is_refused_with_its_path(
     annotation: Any, value: Any, path: str

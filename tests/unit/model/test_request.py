@@ -13,6 +13,7 @@ from kernel.model.parameters import Parameters
 from kernel.model.request import OPTIONS, make_run, payload_text
 from kernel.model.run import AGING_SECONDS, NewRun, RunExtra, RunState, Terms, as_run
 from kernel.model.unique import Unique
+from tests.case_names import name_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 
@@ -327,7 +328,7 @@ def test_ten_thousand_parents_are_not_too_many() -> None:
         ({"tags": ["t"] * 21}, "expected at most 20"),
         ({"tags": ["t" * 101]}, "expected at most 20"),
     ],
-    ids=repr,
+    ids=name_of,
 )
 def test_a_wrong_option_is_an_error_of_the_caller_that_names_it(options: dict[str, Any], told: str) -> None:
     message = refusal(**options)

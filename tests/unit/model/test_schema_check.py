@@ -49,6 +49,7 @@ from kernel.model.errors import PayloadError
 from kernel.model.payload import encode
 from kernel.model.queue import Queue
 from kernel.model.request import payload_text
+from tests.case_names import name_of
 from tests.flow_kit import job_of
 
 if TYPE_CHECKING:
@@ -280,7 +281,7 @@ def verdicts(annotation: Any, values: list[Any] = VALUES) -> list[tuple[Any, str
     return [(value, refusal(kernel, {"value": value}), refusal(client, {"value": value})) for value in values]
 
 
-@pytest.mark.parametrize("annotation", ALIKE, ids=str)
+@pytest.mark.parametrize("annotation", ALIKE, ids=name_of)
 def test_a_client_takes_what_the_kernel_takes_and_nothing_else(annotation: Any) -> None:
     apart = [
         (value, ours, theirs) for value, ours, theirs in verdicts(annotation) if (ours is None) != (theirs is None)
@@ -289,7 +290,7 @@ def test_a_client_takes_what_the_kernel_takes_and_nothing_else(annotation: Any) 
     assert apart == []
 
 
-@pytest.mark.parametrize("annotation", CODE_KNOWS_MORE, ids=str)
+@pytest.mark.parametrize("annotation", CODE_KNOWS_MORE, ids=name_of)
 def test_where_only_the_code_knows_a_client_refuses_nothing_that_the_kernel_takes(annotation: Any) -> None:
     refused = [(value, theirs) for value, ours, theirs in verdicts(annotation) if ours is None and theirs is not None]
 
@@ -361,7 +362,7 @@ def test_a_client_refuses_a_value_that_is_not_of_the_announced_type() -> None:
         client.check("demo.job", text)
 
 
-@pytest.mark.parametrize("value", [object(), float("nan"), b"\xff", "a\ud800"], ids=repr)
+@pytest.mark.parametrize("value", [object(), float("nan"), b"\xff", "a\ud800"], ids=name_of)
 def test_a_client_refuses_what_nobody_can_write_as_json_with_its_path(value: Any) -> None:
     _, client = both(taking(Any))
 

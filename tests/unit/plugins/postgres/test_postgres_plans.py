@@ -14,7 +14,7 @@ from kernel.model.run import IdSource, urgency_of
 from plugins.postgres.address import address_of
 from plugins.postgres.claim import _asked
 from plugins.postgres.connecting import connect
-from plugins.postgres.finish import _columns
+from plugins.postgres.finish import _columns, _short_columns
 from plugins.postgres.statements import Statements
 from tests.postgres_server import execute
 from tests.unit.plugins.postgres.postgres_samples import NO_LIMIT, ask, claimed, done, new
@@ -82,10 +82,11 @@ async def test_a_claim_of_ten_costs_the_same_whatever_else_the_table_holds(
     if statistics == "of a full table":
         execute(postgres_url, "ANALYZE mainspring.run")
 
-    pages, plan = await _read(connection, "claim", _asked(ask(limit=10)))
+    for name in ("claim", "claim_many"):
+        pages, plan = await _read(connection, name, _asked(ask(limit=10)))
 
-    assert "Seq Scan" not in _scans(plan)
-    assert pages < 400
+        assert "Seq Scan" not in _scans(plan)
+        assert pages < 400
 
 
 @pytest.mark.parametrize("statistics", ["none", "of an empty table", "of a full table"])
@@ -101,16 +102,10 @@ async def test_an_acknowledgement_goes_by_the_primary_key_alone(
     if statistics == "of a full table":
         execute(postgres_url, "ANALYZE mainspring.run")
     changes = [done(run) for run in runs]
-    short = [
-        [one.id for one in changes],
-        [one.token for one in changes],
-        [one.finished for one in changes],
-        [None] * 10,
-    ]
 
     plans = [
         (await _read(connection, "finish", _columns(changes)))[1],
-        (await _read(connection, "finish_completed", short))[1],
+        (await _read(connection, "finish_completed", _short_columns(changes)))[1],
     ]
 
     assert [_scans(plan) for plan in plans] == [{"run_pkey"}, {"run_pkey"}]

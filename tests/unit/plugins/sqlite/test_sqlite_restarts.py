@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -69,6 +72,27 @@ def killed(path: Path) -> Path:
     assert line_of(process) == "ready"
     end(process)
     return path
+
+
+async def test_a_kill_while_the_wal_is_brought_in_leaves_a_store_that_opens(killed: Path, tmp_path: Path) -> None:
+    """The first page is written, which tells the database's new length, and those that make it so long are not yet."""
+    grown, whole = tmp_path / "grown.db", tmp_path / "whole.db"
+    store = await opened(killed)
+    await store.enqueue(news(2_000), {})
+    for copy in (grown, whole):
+        shutil.copy(killed, copy)
+        shutil.copy(f"{killed}-wal", f"{copy}-wal")
+    await store.close()
+    with closing(sqlite3.connect(whole)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    assert whole.stat().st_size > grown.stat().st_size
+    with grown.open("r+b") as file:
+        file.write(whole.read_bytes()[:4096])
+
+    store = await opened(grown)
+
+    assert sum((await store.count(RunQuery())).values()) == 2_003
+    await store.close()
 
 
 async def test_a_kernel_that_was_killed_is_named_to_nobody(killed: Path) -> None:
