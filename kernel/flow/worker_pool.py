@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS = 5.0
 KILLED_SECONDS = 1.0
 """What has been killed is stuck when it has not come back after so long."""
-_SLICE_SECONDS = 0.002
+_SLICE_SECONDS = 0.005
 _NO_RETRY = Retry()
 _UNKNOWN = "no kernel knows the job"
 _LATE = "it had not begun in time"
