@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LARGEST_WINDOW = 1_000
+_LARGEST_WINDOW = 2_000
 _QUICK_SECONDS = 0.05
 _LATE_SECONDS = 20.0
 """By then a claim that was given up is written, or never will be: what is cut off may arrive, and what is slow may end."""
@@ -44,7 +44,7 @@ class Claimer:
 
     What is held past a second window goes back, the least urgent first.
 
-    The window is the kernel's concurrency, and doubles (to 1,000) while whole windows are used up within 50 ms, so
+    The window is the kernel's concurrency, and doubles (to 2,000) while whole windows are used up within 50 ms, so
     that short runs travel in large batches and long ones are left for other kernels.
     """
 

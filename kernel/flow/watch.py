@@ -65,10 +65,15 @@ class Watch:
     async def start(self) -> None:
         self._seen = await self._store.signals()
         await self._read_pauses()
-        self._store.on_change(self._changed.set)
+        self._store.on_change(self._heard)
         self._recorder.on_cancels = self._changed.set
         self._task = asyncio.create_task(self._follow(), name="mainspring:changes")
         await self._periodic.start()
+
+    def _heard(self) -> None:
+        """Mostly it is new runs: they are claimed while it is still being read what else has changed."""
+        self._claimer.wake()
+        self._changed.set()
 
     def drain(self) -> None:
         """The kernel stops: from now on only what concerns the runs that still go on is heeded."""
@@ -142,7 +147,8 @@ class Watch:
             await self._take_cancels()
         self._seen = signals
         self._recorder.wake_all()
-        self._claimer.wake()
+        if signals != seen:
+            self._claimer.wake()
 
     async def _take_cancels(self) -> None:
         wishes = await self._store.cancels(self._kernel_id)

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS = 5.0
 KILLED_SECONDS = 1.0
 """What has been killed is stuck when it has not come back after so long."""
-_SLICE_SECONDS = 0.003
+_SLICE_SECONDS = 0.005
 _NO_RETRY = Retry()
 _UNKNOWN = "no kernel knows the job"
 _LATE = "it had not begun in time"
@@ -118,6 +118,7 @@ class WorkerPool:
         self._idle.set()
         self._timer: Timer | None = None
         self._armed_for = math.inf
+        self._is_over = False
         self._yield_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -246,8 +247,15 @@ class WorkerPool:
                 # cancelled what it runs in), or the job has left context variables: a fresh worker takes over.
                 return
             if ended > self._yield_at:
+                if not self._is_over:
+                    self._is_over = True
+                    self._loop.call_soon(self._begin_slice)
                 await asyncio.sleep(0)
-                self._yield_at = self._clock.elapsed() + _SLICE_SECONDS
+
+    def _begin_slice(self) -> None:
+        """The loop has been everywhere since the last one."""
+        self._is_over = False
+        self._yield_at = self._clock.elapsed() + _SLICE_SECONDS
 
     async def _serve(self, worker: Worker, run: Claimed) -> float:
         """One attempt; when it ended."""

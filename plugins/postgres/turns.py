@@ -1,7 +1,7 @@
 """Calls of one turn of the loop share one transaction; none of them sinks the others.
 
 Two lanes, each with one transaction at a time and in the order of the turns: outcomes are written while the next runs
-are being claimed. A turn that has calls for both takes both.
+are being claimed, also when both were called for in one turn.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .database import Database
 from .errors import as_store_error, is_gone, may_be_repeated, was_never_sent
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from .connections import Connections
     from .known import Known
@@ -109,22 +109,26 @@ class Turns:
         calls, self._gathered = self._gathered, []
         if not calls:
             return
+        for lane in (WORK, OUTCOMES):
+            mine = [call for call in calls if call.lane == lane]
+            if mine:
+                self._begin_turn(lane, mine)
+
+    def _begin_turn(self, lane: str, calls: list[Call[Any]]) -> None:
         loop = asyncio.get_running_loop()
-        lanes = {call.lane for call in calls}
-        before = [tail for lane in lanes if (tail := self._tails.get(lane)) is not None and not tail.done()]
-        done: asyncio.Future[None] = loop.create_future()
-        self._tails.update(dict.fromkeys(lanes, done))
-        task = loop.create_task(self._carry_out(calls, before, done), name="mainspring:postgres")
+        before, done = self._tails.get(lane), loop.create_future()
+        self._tails[lane] = done
+        task = loop.create_task(self._carry_out(calls, before, done), name=f"mainspring:postgres-{lane}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _carry_out(
-        self, calls: list[Call[Any]], before: Sequence[asyncio.Future[None]], done: asyncio.Future[None]
+        self, calls: list[Call[Any]], before: asyncio.Future[None] | None, done: asyncio.Future[None]
     ) -> None:
         timer = asyncio.get_running_loop().call_later(LIMIT_SECONDS, _withdraw, calls)
         try:
-            for tail in before:
-                await tail
+            if before is not None and not before.done():
+                await before
             await self._transact(calls)
         finally:
             timer.cancel()
