@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from kernel.model.counted import counted
-from kernel.model.events import Event, EventsDropped
+from kernel.model.events import Event, EventsDropped, RunsCompleted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -40,6 +40,7 @@ class Subscription:
         self._tell = tell
         self._report = report
         self._inbox: deque[Event] = deque()
+        self._held = 0
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
@@ -47,12 +48,14 @@ class Subscription:
         self._task = asyncio.create_task(self._deliver(), name=f"mainspring:events:{name}")
 
     def put(self, event: Event) -> None:
-        if len(self._inbox) >= INBOX:
+        weight = event.weight
+        if self._held >= INBOX:
             if not self._unreported:
                 log.warning("%s does not keep up: events are not told to it from now on", self.name)
-            self.dropped += 1
-            self._unreported += 1
+            self.dropped += weight
+            self._unreported += weight
             return
+        self._held += weight
         self._inbox.append(event)
         self._filled.set()
         self._emptied.clear()
@@ -69,6 +72,7 @@ class Subscription:
         while True:
             await self._filled.wait()
             batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), BATCH))]
+            self._held -= sum([event.weight for event in batch])
             if self._unreported:
                 count, self._unreported = self._unreported, 0
                 self._report(self.name, count)
@@ -130,6 +134,11 @@ class EventBus:
     def _listeners(self, kind: type[Event]) -> tuple[Subscription, ...]:
         found = self._by_kind.get(kind)
         if found is None:
-            found = tuple(one for one in self._subscriptions if issubclass(kind, one.kinds))
+            found = tuple(one for one in self._subscriptions if _is_for(kind, one.kinds))
             self._by_kind[kind] = found
         return found
+
+
+def _is_for(kind: type[Event], kinds: tuple[type[Event], ...]) -> bool:
+    # What it tells is told to all others by RunCompleted.
+    return kind in kinds if kind is RunsCompleted else issubclass(kind, kinds)

@@ -21,6 +21,7 @@ from kernel.flow.gatherer import Gatherer
 from kernel.model.counted import counted
 from kernel.model.errors import StoreError
 from kernel.model.events import (
+    Completion,
     Event,
     OutcomeRefused,
     RunCancelled,
@@ -33,6 +34,7 @@ from kernel.model.events import (
     RunQueued,
     RunReleased,
     RunRetrying,
+    RunsCompleted,
     RunSnoozed,
     RunStarted,
     RunStuck,
@@ -77,6 +79,7 @@ class Finished(NamedTuple):
 
 # As those of kernel/model/run.py.
 finished_of: Callable[[tuple[Any, ...]], Finished] = partial(tuple.__new__, Finished)
+completion_of: Callable[[tuple[Any, ...]], Completion] = partial(tuple.__new__, Completion)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
@@ -348,18 +351,32 @@ class Recorder:
         self.written += len(batch)
         written = await self._written_after_all(batch, done.written) if again else done.written
         nobody_asks = not self._watchers and not self._bus.wants(RunCompleted)
+        completed: list[Completion] | None = [] if self._bus.wants(RunsCompleted) else None
         is_room_made = done.freed
         for one, was_current in zip(batch, written, strict=True):
+            if completed is not None and was_current:
+                if one.change.state == COMPLETED:
+                    completed.append(_completion(one))
+                else:  # in order with what is told of this one
+                    completed = self._tell_together(completed)
             if nobody_asks and was_current and _is_plain(one):
                 continue
             self._tell(one, was_current=was_current)
             is_room_made = is_room_made or _had_a_key(one.run)
+        if completed:
+            self._tell_together(completed)
         if not all(written):
             _log_refused([one for one, was_current in zip(batch, written, strict=True) if not was_current])
         if is_room_made or self.give_place(one.run for one in batch):
             self.on_new_work(-math.inf)
         if done.cancelled:
             await self._tell_dependents(done.cancelled)
+
+    def _tell_together(self, completed: list[Completion]) -> list[Completion]:
+        """Tells these; the list for the next ones."""
+        if completed:
+            self._bus.publish(RunsCompleted(self._clock.now(), tuple(completed)))
+        return []
 
     async def _write_one(self, one: Finished) -> None:
         """An outcome that the store cannot take at all must not hold up the others."""
@@ -611,6 +628,15 @@ def _is_plain(one: Finished) -> bool:
     """Whether of this end there is nothing to tell but that a run has completed: so it is with nearly all."""
     change, run, _, _ = one
     return change.state == COMPLETED and run.extra is None and not run.losses and change.notes is None
+
+
+def _completion(one: Finished) -> Completion:
+    change, run, seconds, _ = one
+    at = change.finished or 0.0
+    waited = at - seconds - run.due
+    return completion_of((
+        at, change.id, run.job, run.queue, change.attempt, seconds, change.notes is not None, max(0.0, waited),
+    ))  # fmt: skip
 
 
 def _waited(finished: Finished, ended: float | None) -> float:

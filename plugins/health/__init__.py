@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kernel import Kernel
-    from kernel.events import EventsDropped, RunCompleted, RunFailed
+    from kernel.events import EventsDropped, RunFailed, RunsCompleted
 
 __all__ = ["Plugin", "Settings"]
 
@@ -53,7 +53,7 @@ class Plugin:
         self._writing = self._checker = None
 
     @hookimpl
-    async def on_events(self, events: list[RunCompleted | RunFailed | EventsDropped]) -> None:
+    async def on_events(self, events: list[RunsCompleted | RunFailed | EventsDropped]) -> None:
         if self._checker is not None:
             self._checker.hear(events)
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from kernel import StoreError
-from kernel.events import EventsDropped, RunCompleted, RunFailed
+from kernel.events import EventsDropped, RunFailed, RunsCompleted
 
 from .record import Record, merged
 
@@ -43,22 +43,18 @@ class Book:
         self.has_read = False
         self.here: dict[str, Record] = {}
 
-    def hear(self, events: Sequence[RunCompleted | RunFailed | EventsDropped]) -> None:
+    def hear(self, events: Sequence[RunsCompleted | RunFailed | EventsDropped]) -> None:
         """How runs ended. Called for every run: it does no more than note it down."""
-        here, unwritten = self.here, self._unwritten
         for event in events:
-            if isinstance(event, EventsDropped):
-                self._was_deaf = self._was_deaf or event.listener == PLUGIN
-                continue
-            job = event.job
-            record = here.get(job)
-            if record is None:
-                record = here[job] = Record()
-            if isinstance(event, RunCompleted):
-                record.completed(event.at, event.seconds, is_degraded=event.degraded)
+            if isinstance(event, RunsCompleted):
+                for at, _, job, _, _, seconds, degraded, _ in event.ends:
+                    record = self.here.get(job) or self.noted(job)
+                    record.completed(at, seconds, is_degraded=degraded)
+                self._unwritten.update([end.job for end in event.ends])
+            elif isinstance(event, RunFailed):
+                self.noted(event.job).has_failed(event.at, event.seconds, event.error)
             else:
-                record.has_failed(event.at, event.seconds, event.error)
-            unwritten.add(job)
+                self._was_deaf = self._was_deaf or event.listener == PLUGIN
 
     def note_idle(self, job: str, now: float, *, is_over: bool) -> None:
         """The job is idle, or was until now. While it lasts that need not be written each time."""

@@ -46,6 +46,8 @@ class Plugin:
         self._targets: dict[str, Target] = {}
         self._withheld = False
         self._unknown: set[str] = set()
+        if not settings.watched:
+            self.on_events = None  # type: ignore[assignment,method-assign] # then it need not be told of any run
 
     @hookimpl
     async def start(self, kernel: Kernel) -> None:

@@ -12,11 +12,11 @@ from kernel import Tally
 from kernel.events import (
     LoopBlocked,
     RunCancelled,
-    RunCompleted,
     RunExpired,
     RunFailed,
     RunLost,
     RunRetrying,
+    RunsCompleted,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-Counted = RunCompleted | RunFailed | RunCancelled | RunExpired | RunRetrying | RunLost | LoopBlocked
+    from kernel.events import Completion
+
+Counted = RunsCompleted | RunFailed | RunCancelled | RunExpired | RunRetrying | RunLost | LoopBlocked
 Entry = TypeVar("Entry")
 
 OTHER = "(other)"
@@ -67,21 +69,25 @@ class Runs:
         self._blocked_seconds: Counter[tuple[str, str]] = Counter()
 
     def take(self, events: Sequence[Counted]) -> None:
-        pairs = self._pairs
         for event in events:
-            if isinstance(event, RunCompleted):  # as nearly all are
-                pair = pairs.get((event.job, event.queue)) or self._pair(event.job, event.queue)
-                if event.degraded:
-                    pair.degraded += 1
-                else:
-                    pair.completed += 1
-                pair.job.last_completed = event.at
-                pair.job.durations.add(event.seconds)
-                pair.delays.add(event.waited)
+            if isinstance(event, RunsCompleted):
+                self._take_completed(event.ends)
             elif isinstance(event, LoopBlocked):
                 self._take_block(event)
             else:
                 _take_rare(self._pair(event.job, event.queue), event)
+
+    def _take_completed(self, ends: Sequence[Completion]) -> None:
+        pairs = self._pairs
+        for at, _, job, queue, _, seconds, degraded, waited in ends:
+            pair = pairs.get((job, queue)) or self._pair(job, queue)
+            if degraded:
+                pair.degraded += 1
+            else:
+                pair.completed += 1
+            pair.job.last_completed = at
+            pair.job.durations.add(seconds)
+            pair.delays.add(waited)
 
     def know(self, job: str, queue: str) -> None:
         """From now on it is shown, with zeros: the first run of all is an increase then."""

@@ -6,13 +6,14 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from kernel.events import (
+    Completion,
     LoopBlocked,
     RunCancelled,
-    RunCompleted,
     RunExpired,
     RunFailed,
     RunLost,
     RunRetrying,
+    RunsCompleted,
 )
 from plugins.metrics import runs as limits
 from plugins.metrics.runs import OTHER, Counted, Runs
@@ -26,6 +27,19 @@ class _Collector:
         self.collect = runs.families
 
 
+def completed(  # noqa: PLR0917 - as the event RunCompleted
+    at: float,
+    run: str,
+    job: str,
+    queue: str,
+    attempt: int,
+    seconds: float,
+    degraded: bool = False,
+    waited: float = 0.0,
+) -> RunsCompleted:
+    return RunsCompleted(at, (Completion(at, run, job, queue, attempt, seconds, degraded, waited),))
+
+
 def told(*events: Counted, runs: Runs | None = None) -> Samples:
     runs = runs or Runs()
     runs.take(events)
@@ -36,13 +50,13 @@ def told(*events: Counted, runs: Runs | None = None) -> Samples:
 
 def test_runs_are_counted_by_job_queue_and_outcome() -> None:
     found = told(
-        RunCompleted(1.0, *WHO, 1, 0.2),
-        RunCompleted(2.0, *WHO, 1, 0.2),
-        RunCompleted(3.0, *WHO, 1, 0.2, True, ("without",)),
+        completed(1.0, *WHO, 1, 0.2),
+        completed(2.0, *WHO, 1, 0.2),
+        completed(3.0, *WHO, 1, 0.2, degraded=True),
         RunFailed(4.0, *WHO, 3, 0.2, "ValueError", "attempts used up"),
         RunCancelled(5.0, *WHO, "by hand"),
         RunExpired(6.0, *WHO, 5.0),
-        RunCompleted(7.0, "01b", "demo.work", "naps", 1, 0.2),
+        completed(7.0, "01b", "demo.work", "naps", 1, 0.2),
     )
 
     counted = {
@@ -62,7 +76,7 @@ def test_runs_are_counted_by_job_queue_and_outcome() -> None:
 
 def test_durations_are_those_of_a_job_and_delays_those_of_a_queue() -> None:
     found = told(
-        RunCompleted(1.0, *WHO, 1, 0.07, waited=2.0),
+        completed(1.0, *WHO, 1, 0.07, waited=2.0),
         RunRetrying(1.0, *WHO, 1, 0.07, "ValueError", 2.0, 20.0),
         RunFailed(1.0, *WHO, 2, 7200.0, "ValueError", "", 0.0),
     )
@@ -83,7 +97,7 @@ def test_retries_losses_and_the_last_completion_are_told_by_job() -> None:
     found = told(
         RunRetrying(1.0, *WHO, 1, 0.1, "ValueError", 2.0),
         RunLost(2.0, *WHO, 1, "its kernel died"),
-        RunCompleted(3.5, *WHO, 2, 0.1),
+        completed(3.5, *WHO, 2, 0.1),
     )
 
     assert value(found, "mainspring_retries_total", job_name="demo.work") == 1
@@ -121,7 +135,7 @@ def test_past_the_limit_of_names_the_rest_is_counted_together(monkeypatch: pytes
     monkeypatch.setattr(limits, "MOST_JOBS", 4)
     monkeypatch.setattr(limits, "MOST_QUEUES", 5)
 
-    found = told(*(RunCompleted(1.0, "01a", f"demo.{i}", f"tenant-{i}", 1, 0.1) for i in range(20)))
+    found = told(*(completed(1.0, "01a", f"demo.{i}", f"tenant-{i}", 1, 0.1) for i in range(20)))
 
     rows = [dict(pairs) for name, pairs in found if name == "mainspring_runs_total"]
     assert len({(row["job_name"], row["queue"]) for row in rows}) == 7
@@ -135,7 +149,7 @@ def test_past_the_limit_of_names_the_rest_is_counted_together(monkeypatch: pytes
 
 
 def test_no_label_bears_the_id_of_a_run() -> None:
-    events = (RunCompleted(1.0, *WHO, 1, 0.2), LoopBlocked(1.0, "demo", "demo.work", "01a", "demo.py:3", 1.5))
+    events = (completed(1.0, *WHO, 1, 0.2), LoopBlocked(1.0, "demo", "demo.work", "01a", "demo.py:3", 1.5))
 
     found = told(*events)
 
@@ -145,6 +159,6 @@ def test_no_label_bears_the_id_of_a_run() -> None:
 def test_a_job_named_by_hostile_text_is_one_label_and_nothing_else() -> None:
     name = 'demo."} 1\nmainspring_runs_total{x="\\'
 
-    found = told(RunCompleted(1.0, "01a", name, "default", 1, 0.2))
+    found = told(completed(1.0, "01a", name, "default", 1, 0.2))
 
     assert value(found, "mainspring_runs_total", job_name=name, queue="default", outcome="completed") == 1
