@@ -19,7 +19,7 @@ from benchmarks.measure import median
 
 PARTS = [
     "bare-heap", "bare-priority-queue", "memory", "memory-features", "bare-sqlite", "sqlite", "sqlite-features",
-    "bare-aiocron", "schedules",
+    "sqlite-observers", "bare-aiocron", "schedules",
 ]  # fmt: skip
 console = Console()
 
@@ -63,7 +63,9 @@ def show(figures: dict[str, Any]) -> None:
     show_queue("SQLite file, FULL", figures.get("sqlite"), figures.get("bare-sqlite"), "bare sqlite3", None)
     for store in ("memory", "sqlite"):
         if f"{store}-features" in figures:
-            show_features(f"One feature of the queue each, {store}", figures[f"{store}-features"])
+            show_features(f"One feature of the queue each, {store}", figures[f"{store}-features"], "noop")
+    if "sqlite-observers" in figures:
+        show_features("Health, notify, heartbeat and metrics, SQLite", figures["sqlite-observers"], "none")
     show_schedules(figures.get("schedules"), figures.get("bare-aiocron"))
 
 
@@ -96,10 +98,10 @@ def show_queue(
         )
 
 
-def show_features(title: str, figures: dict[str, Any]) -> None:
+def show_features(title: str, figures: dict[str, Any], plain: str) -> None:
     table = Table("", "runs/s", "CPU µs a run", "of none", title=title, title_justify="left")
     for name, row in figures.items():
-        table.add_row(name, *speeds(row, figures["noop"]["runs_per_second"]))
+        table.add_row(name, *speeds(row, figures[plain]["runs_per_second"]))
     console.print(table)
 
 

@@ -188,6 +188,37 @@ async def fan_in(kernel: Kernel, count: int) -> dict[str, Any]:
     return lap.figures()
 
 
+OBSERVERS = """
+[plugins.health]
+[plugins.metrics]
+listen = "127.0.0.1:0"
+[plugins.notify]
+[plugins.notify.channels.log]
+type = "log"
+[[plugins.notify.rules]]
+to = ["log"]
+[plugins.heartbeat]
+kernel = { url = "http://127.0.0.1:9/ping", dialect = "healthchecks" }
+"""
+LISTENING = {
+    "none": "",
+    "observers": OBSERVERS,
+    "observers and a listener that sleeps": OBSERVERS + "[plugins.sleeper]",
+}
+
+
+async def observers_part(store: str, count: int) -> dict[str, Any]:
+    """End to end, with nobody listening, with the plugins that watch over a kernel, and with one that never listens again."""
+    figures = {}
+    for name, tables in LISTENING.items():
+        with tempfile.TemporaryDirectory(prefix="mainspring-bench-") as place:
+            folder = Path(place)
+            async with Kernel.from_toml(configuration(folder, store.format(folder=folder), tables)) as kernel:
+                await end_to_end(kernel, min(count, 5_000))
+                figures[name] = await end_to_end(kernel, count)
+    return figures
+
+
 async def schedules_part(count: int, seconds: float) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for kind in ("idle", "busy"):
@@ -215,7 +246,7 @@ async def _tuned(part: str, count: int) -> dict[str, Any]:
     return await measure(part, count)
 
 
-async def measure(part: str, count: int) -> dict[str, Any]:  # noqa: PLR0911 - one line a part
+async def measure(part: str, count: int) -> dict[str, Any]:  # noqa: C901, PLR0911 - one line a part
     match part:
         case "bare-heap":
             return await bare.heap(count)
@@ -235,6 +266,8 @@ async def measure(part: str, count: int) -> dict[str, Any]:  # noqa: PLR0911 - o
             return await features_part("memory://", count)
         case "sqlite-features":
             return await features_part("sqlite:///{folder}/bench.db", count)
+        case "sqlite-observers":
+            return await observers_part("sqlite:///{folder}/bench.db", count)
         case "schedules":
             return await schedules_part(count, 20.0)
         case _:

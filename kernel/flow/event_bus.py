@@ -47,15 +47,22 @@ class Subscription:
         self._unreported = 0
         self._task = asyncio.create_task(self._deliver(), name=f"mainspring:events:{name}")
 
+    @property
+    def is_full(self) -> bool:
+        return self._held >= INBOX
+
+    def drop(self, count: int) -> None:
+        """So many events are not told to it."""
+        if not self._unreported:
+            log.warning("%s does not keep up: events are not told to it from now on", self.name)
+        self.dropped += count
+        self._unreported += count
+
     def put(self, event: Event) -> None:
-        weight = event.weight
         if self._held >= INBOX:
-            if not self._unreported:
-                log.warning("%s does not keep up: events are not told to it from now on", self.name)
-            self.dropped += weight
-            self._unreported += weight
+            self.drop(event.weight)
             return
-        self._held += weight
+        self._held += event.weight
         self._inbox.append(event)
         self._filled.set()
         self._emptied.clear()
@@ -95,10 +102,27 @@ class EventBus:
         self._subscriptions: list[Subscription] = []
         self._by_kind: dict[type[Event], tuple[Subscription, ...]] = {}
 
-    def wants(self, kind: type[Event]) -> bool:
-        """Whether anybody listens to this kind: if not, the event need not be made."""
-        found = self._by_kind.get(kind)
-        return bool(self._listeners(kind) if found is None else found)
+    def wants(self, kind: type[Event], count: int = 1) -> bool:
+        """Whether anybody listens to this kind and has room: if not, the event need not be made.
+
+        ``count``: how many there would be; they are counted as dropped when who listens has no room for any.
+        """
+        listeners = self._by_kind.get(kind)
+        if listeners is None:
+            listeners = self._listeners(kind)
+        if not listeners:
+            return False
+        for one in listeners:
+            if not one.is_full:
+                return True
+        if count:
+            self.skipped(kind, count)
+        return False
+
+    def skipped(self, kind: type[Event], count: int) -> None:
+        """So many of this kind were not made, since nobody had room for them."""
+        for one in self._listeners(kind):
+            one.drop(count)
 
     def publish(self, event: Event) -> None:
         for subscription in self._listeners(type(event)):

@@ -127,7 +127,7 @@ class Recorder:
         """Writes new runs; the ids for which they stand. Joins the batch that leaves next."""
         self._rooms.update(rooms)
         ids = await self._enqueues.put(runs)
-        if self._bus.wants(RunQueued):
+        if self._bus.wants(RunQueued, len(runs)):
             now = self._clock.now()
             for run, made in zip(runs, ids, strict=True):
                 if made == run.id:
@@ -172,10 +172,10 @@ class Recorder:
     def _tell_look(self, schedule: str, result: Looked, now: float) -> None:
         for tick in result.ticks:
             self.ticks[str(tick.result)] += tick.count
-        if self._bus.wants(RunQueued):
+        if result.runs and self._bus.wants(RunQueued, len(result.runs)):
             for run in result.runs:
                 self._bus.publish(RunQueued(now, run.id, run.job, run.queue, run.due, schedule))
-        if self._bus.wants(TickPassed):
+        if self._bus.wants(TickPassed, len(result.ticks)):
             for tick in result.ticks:
                 if tick.run is None:
                     self._bus.publish(TickPassed(now, *tick[:5], tick.reason or ""))
@@ -350,9 +350,10 @@ class Recorder:
         done, again = await self._finish_surely([one.change for one in batch], last_words)
         self.written += len(batch)
         written = await self._written_after_all(batch, done.written) if again else done.written
-        nobody_asks = not self._watchers and not self._bus.wants(RunCompleted)
-        completed: list[Completion] | None = [] if self._bus.wants(RunsCompleted) else None
+        nobody_asks = not self._watchers and not self._bus.wants(RunCompleted, 0)
+        completed: list[Completion] | None = [] if self._bus.wants(RunsCompleted, 0) else None
         is_room_made = done.freed
+        untold = 0
         for one, was_current in zip(batch, written, strict=True):
             if completed is not None and was_current:
                 if one.change.state == COMPLETED:
@@ -360,10 +361,15 @@ class Recorder:
                 else:  # in order with what is told of this one
                     completed = self._tell_together(completed)
             if nobody_asks and was_current and _is_plain(one):
+                untold += 1
                 continue
             self._tell(one, was_current=was_current)
             is_room_made = is_room_made or _had_a_key(one.run)
-        if completed:
+        if untold:
+            self._bus.skipped(RunCompleted, untold)
+        if completed is None:
+            self._bus.skipped(RunsCompleted, sum(written))
+        else:
             self._tell_together(completed)
         if not all(written):
             _log_refused([one for one, was_current in zip(batch, written, strict=True) if not was_current])

@@ -9,9 +9,18 @@ import pytest
 
 from kernel.flow import event_bus, recorder
 from kernel.flow.event_bus import EventBus
-from kernel.model.events import Event, EventsDropped, QueuePaused, QueueResumed, RunCompleted, RunEvent, RunFailed
+from kernel.model.events import (
+    Event,
+    EventsDropped,
+    QueuePaused,
+    QueueResumed,
+    RunCompleted,
+    RunEvent,
+    RunFailed,
+    RunsCompleted,
+)
 from kernel.testing import FakeClock, settle
-from tests.flow_kit import Flow, running
+from tests.flow_kit import Flow, job_of, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -103,6 +112,58 @@ async def test_the_event_of_a_run_is_built_only_when_somebody_listens(
             await flow.enqueue()
 
     assert len(built) == expected
+
+
+async def test_for_listeners_that_have_no_room_no_event_is_built_and_the_loss_is_counted(
+    bus: EventBus, small_inbox: int
+) -> None:
+    asleep, awake = Listener(), Listener()
+    asleep.goes_on.clear()
+    deaf = bus.subscribe("deaf", (RunCompleted,), asleep.hear)
+    for _ in range(small_inbox + 1):
+        bus.publish(COMPLETED)
+        await settle()  # the first one is taken out, and heard for ever
+
+    assert not bus.wants(RunCompleted, 3)
+    assert deaf.dropped == 3
+    bus.skipped(RunCompleted, 4)
+    assert deaf.dropped == 7
+    bus.subscribe("awake", (RunCompleted,), awake.hear)
+    assert bus.wants(RunCompleted, 2)
+    assert deaf.dropped == 7
+    asleep.goes_on.set()
+
+
+async def test_completed_runs_are_told_together_to_who_names_that_alone_and_in_order_with_failures() -> None:
+    together, everything = Listener(), Listener()
+
+    async def work(name: str) -> None:
+        if name == "fails":
+            raise ValueError
+
+    async with running(job_of(work, retry=1)) as flow:
+        flow.engine.bus.subscribe("together", (RunsCompleted, RunFailed), together.hear)
+        flow.engine.bus.subscribe("all", (Event,), everything.hear)
+        names = ["a", "b", "fails", "c"]
+        runs = [await flow.enqueue("demo.work", {"name": name}) for name in names]
+        for run in runs:
+            await flow.ended(run)
+        await settle()
+
+    told = [
+        ("completed", end.run) for event in together.heard if isinstance(event, RunsCompleted) for end in event.ends
+    ]
+    failed = [event.run for event in together.heard if isinstance(event, RunFailed)]
+    ended = [
+        name
+        for event in together.heard
+        for name in ([end.run for end in event.ends] if isinstance(event, RunsCompleted) else [event.run])  # type: ignore[attr-defined] # RunFailed
+    ]
+    assert ended == [run.id for run in runs]
+    assert len(told) == 3
+    assert failed == [runs[2].id]
+    assert not [event for event in everything.heard if isinstance(event, RunsCompleted)]
+    assert len([event for event in everything.heard if isinstance(event, RunCompleted)]) == 3
 
 
 async def test_events_that_wait_come_in_one_list(bus: EventBus) -> None:
