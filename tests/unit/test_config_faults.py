@@ -181,8 +181,8 @@ NAMES: dict[str, tuple[str, str]] = {
     "a key of another case": ("[kernel]\nStore = 'memory://'\n", 'Did you mean "store"?'),
     "a misspelt key of a queue": ("[queues.q]\nmaxwaiting = 1\n", 'Did you mean "max_waiting"?'),
     "a key of a later version": (
-        "[queues.q]\nconcurrency_scope = 'all'\n",
-        ":2: [queues.q] concurrency_scope: no key of this name; expected one of concurrency, max_waiting, rate_limit.",
+        "[queues.q]\nconcurrency_by = 'all'\n",
+        ":2: [queues.q] concurrency_by: no key of this name; expected one of concurrency, concurrency_scope, ",
     ),
     "a table in a queue": ("[queues.q.deep]\n", ":1: [queues.q] deep: no key of this name"),
     "kernel as a number": ("kernel = 5\n", ":1: [kernel]: 5: expected a table"),
