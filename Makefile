@@ -8,7 +8,7 @@ run: .venv/.installed
 	$(BIN)/mainspring run
 
 test: .venv/.installed-test
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: .venv/.installed-test
 	$(BIN)/ruff format --check .

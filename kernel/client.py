@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from kernel.contracts.clock import SystemClock
-from kernel.contracts.store import RunQuery
+from kernel.contracts.store import Joinable, RunQuery
 from kernel.control import Control
 from kernel.flow.catalog import Catalog
 from kernel.flow.event_bus import EventBus
@@ -121,13 +121,12 @@ class Client:
         connection = self._connection if connection is None else connection
         if connection is None:
             return self._intake
-        join = getattr(self._store, "join", None)
-        if join is None:
+        if not isinstance(self._store, Joinable):
             raise RequestError(
                 "connection: only a PostgreSQL store has transactions that others can join; leave it out, or give the "
                 "client the URL of one (postgresql://…)"
             )
-        joined = await join(connection)
+        joined = await self._store.join(connection)
         door = Intake(self._catalog, _Quietly(joined), joined, self._clock)
         door.ids = self._intake.ids
         return door

@@ -1,14 +1,15 @@
 """What a store must provide: batch-first, with no policy in it; what states and times become is decided in ``model``.
 
 Every call is one transaction: all of it is durable when it returns, or none of it happened and StoreError is raised.
-Calls made in one turn of the loop are carried out in the order in which they were made, if possible in one commit.
+Calls made in one turn of the loop are carried out in the order in which they were made, if possible in one commit; but
+what attempts tell and come to (``record``, ``finish``) may go beside the others.
 ``tests/contracts/store_contract.py`` is the promise in executable form.
 """
 
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from kernel.model import loss
 
@@ -254,6 +255,15 @@ class Joined(Protocol):
         """As of the store. What fails leaves the transaction as it was; others hear of the runs when it is committed."""
 
     async def runs(self, query: RunQuery) -> list[Run]: ...
+
+
+@runtime_checkable
+class Joinable(Protocol):
+    """A store whose transactions others can join."""
+
+    async def join(self, connection: object) -> Joined:
+        """The store within the transaction of this connection; RequestError when it has none, or leads elsewhere."""
+        ...
 
 
 class Store(Protocol):

@@ -78,6 +78,7 @@ WRONG_USES = [
     (("explain",), ("nobody",), "no run or schedule named 'nobody'"),
     (("events",), (), "--follow"),
     (("health",), ("--nope",), "--nope"),
+    (("kernels", "list"), ("--nope",), "--nope"),
     (("db", "status"), ("--nope",), "--nope"),
     (("db", "upgrade"), ("more",), "more"),
 ]
