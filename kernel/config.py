@@ -6,7 +6,7 @@ Relative paths (``plugin_dirs``, ``run_dir``, ``sqlite:///…`` and ``${file:…
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,15 @@ def load_config(path: Path | str = DEFAULT_NAME, environment: Mapping[str, str] 
     if config.problems:
         raise error_of(config.problems)
     return config
+
+
+def load_config_for_command(path: Path | str = DEFAULT_NAME) -> Config:
+    """For who asks a kernel or the store: secrets of plugins, which may be there for the kernel alone, need not be here."""
+    config = read_config(path)
+    missing = [key for key in config.source.unusable if key[0] == "plugins"]
+    if len(config.problems) > len(missing):  # each of those is one problem
+        raise error_of(config.problems)
+    return replace(config, problems=())
 
 
 def read_config(path: Path | str = DEFAULT_NAME, environment: Mapping[str, str] | None = None) -> Config:

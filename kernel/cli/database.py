@@ -54,13 +54,13 @@ def _ask(path: "Path", operation: str, **arguments: Any) -> Any:
     """What the store answers, which need not be open for it; None, and a message, when it does not exist yet."""
     import asyncio
 
-    from kernel.config import load_config
+    from kernel.config import load_config_for_command
     from kernel.model.errors import RequestError
     from kernel.plugin_host import open_store
     from kernel.plugin_store import store_file
 
     async def ask() -> Any:
-        url = load_config(path).kernel.store
+        url = load_config_for_command(path).kernel.store
         store = await open_store(url)
         method = getattr(store, operation, None)
         if method is None:

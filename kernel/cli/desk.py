@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from kernel.cli.output import tell
 from kernel.cli.plugin_code import prepare_plugins, refusal
-from kernel.config import load_config
+from kernel.config import load_config_for_command
 from kernel.contracts.clock import SystemClock
 from kernel.contracts.store import RunQuery
 from kernel.control import Control
@@ -62,7 +62,7 @@ class Desk:
         self._creates = creates
 
     async def __aenter__(self) -> Self:
-        self.config = load_config(self._path)
+        self.config = load_config_for_command(self._path)
         url = self.config.kernel.store
         file = store_file(url)
         self._missing = file if file is not None and not self._creates and not file.exists() else None

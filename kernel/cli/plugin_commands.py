@@ -9,7 +9,7 @@ import typer
 from typer.main import get_group
 
 from kernel.cli.plugin_code import loaded_plugins
-from kernel.config import load_config
+from kernel.config import load_config_for_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,5 +23,5 @@ def commands_of_plugins(path: Path) -> dict[str, Any]:
 
 
 async def _register(path: Path, app: typer.Typer) -> None:
-    async with loaded_plugins(load_config(path)) as host:
+    async with loaded_plugins(load_config_for_command(path)) as host:
         await host.register_commands(app)

@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from kernel.config import Config, load_config, parse_config, read_config
+from kernel.config import Config, load_config, load_config_for_command, parse_config, read_config
 from kernel.config_changes import diff
 from kernel.config_edit import set_enabled
 from kernel.config_file import parse
@@ -547,3 +547,17 @@ def test_the_schema_takes_what_the_kernel_takes() -> None:
 )
 def test_the_schema_refuses_what_the_kernel_refuses(text: str) -> None:
     assert schema_errors(text)
+
+
+def test_a_command_needs_the_secrets_of_the_kernel_and_none_of_the_plugins(tmp_path: Path) -> None:
+    file = tmp_path / "plugins.toml"
+    file.write_text("[plugins.cars]\nurl = 'https://${NOT_SET_HERE}'\n[kernel]\nconcurrency = 3\n")
+    with pytest.raises(ConfigError, match="NOT_SET_HERE"):
+        load_config(file)
+
+    assert load_config_for_command(file).kernel.concurrency == 3
+
+    for wrong in ("store = 'sqlite:///${NOT_SET_HERE}'", "concurency = 3"):
+        file.write_text(f"[kernel]\n{wrong}\n[plugins.cars]\nurl = '${{NOT_SET_EITHER}}'\n")
+        with pytest.raises(ConfigError, match=r"NOT_SET_HERE|concurency"):
+            load_config_for_command(file)
