@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 import logging
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakSet
 
 from kernel.config_schema import PluginParts
 from kernel.contracts.clock import SystemClock
@@ -107,6 +109,8 @@ class Plugin:
         self.code = ""
         """How another process loads it; made at first use."""
         self.is_started = False
+        self.tasks_before: WeakSet[asyncio.Task[Any]] = WeakSet()
+        """What there was when it was started."""
         self.stamp = 0
         self._marks = marks
         self._imported_before: frozenset[str] = frozenset()
@@ -216,6 +220,7 @@ class Plugin:
 
     async def start(self, kernel: Any) -> None:
         """PluginError when a hook fails; what it had begun by then is its own to end."""
+        self.tasks_before = WeakSet(asyncio.all_tasks())
         with self._marks.while_running(self.name, self.stamp, starting=True), self.guard.keeping_the_process():
             for hook in self.hooks.get("start", []):
                 await self.call(hook, {"kernel": kernel})

@@ -276,7 +276,7 @@ class PluginHost:
             except PluginError as error:
                 plugin.break_(error.reason, error.place)
                 self._tell_broken(plugin)
-            for text in left_behind(plugin.guard):
+            for text in left_behind(plugin.guard, plugin.tasks_before):
                 log.warning("plugin %s: %s", plugin.name, text, extra={"plugin": plugin.name})
 
     async def register_commands(self, cli: Any) -> None:

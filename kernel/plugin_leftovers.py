@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kernel.model.counted import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
     from types import FrameType
 
     from kernel.plugin_guard import Guard
@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 _OURS = "mainspring"
 
 
-def left_behind(guard: Guard) -> list[str]:
-    """In words, with the place of one of each; the tasks are cancelled. Those of jobs and hooks are not meant: they are known."""
-    tasks = [(task, place) for task in asyncio.all_tasks() if (place := _place_of_task(task, guard))]
+def left_behind(guard: Guard, before: Container[asyncio.Task[Any]]) -> list[str]:
+    """In words, with the place of one of each; the tasks are cancelled. Those of jobs and hooks are not meant: they are known.
+
+    ``before``: the tasks that were there when the plugin was started. They are the program's, whose code may be in that
+    folder too, as a plugin's own test is.
+    """
+    known = {asyncio.current_task()}
+    others = [task for task in asyncio.all_tasks() if task not in before and task not in known]
+    tasks = [(task, place) for task in others if (place := _place_of_task(task, guard))]
     for task, _ in tasks:
         task.cancel()
     frames = sys._current_frames()  # noqa: SLF001 - as documented

@@ -48,6 +48,7 @@ def check(context: typer.Context, *, as_json: AsJson = False) -> None:
 async def _examine(path: "Path") -> dict[str, Any]:
     from kernel.cli.plugin_code import examine_plugins
     from kernel.config import read_config
+    from kernel.unknown_jobs import unknown_jobs
     from kernel.unused_tables import unused_tables
 
     config = read_config(path)
@@ -57,13 +58,18 @@ async def _examine(path: "Path") -> dict[str, Any]:
         if state.state == "broken":
             place = f" ({state.place})" if state.place else ""
             problems.append(f"plugin {state.name} is broken: {state.reason}{place}")
+    models = {name: plugin.model for name, plugin in prepared.plugins.items()}
+    misnamed, off = unknown_jobs(config, models, prepared.states)
     known = {job.name for state in prepared.states for job in state.jobs}
     # Of what does not load it is not known what it uses.
     unused = [] if problems else unused_tables(config, [job for state in prepared.states for job in state.jobs])
     wrong, notes = ([], []) if config.problems else await _look_at_store(config, known)
     return {
-        "problems": problems + wrong,
-        "notes": notes + unused + [f"plugin {state.name}: {state.note}" for state in prepared.states if state.note],
+        "problems": problems + misnamed + wrong,
+        "notes": notes
+        + unused
+        + off
+        + [f"plugin {state.name}: {state.note}" for state in prepared.states if state.note],
         "plugins": [state.as_json() for state in prepared.states],
         "jobs": [
             {"job": job.name, "queue": job.policies.queue, "place": job.place}

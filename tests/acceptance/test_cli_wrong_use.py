@@ -21,6 +21,8 @@ WRONG_USES = [
     (("plugins", "list"), ("more",), "more"),
     (("plugins", "enable"), ("shopp",), 'Did you mean "shop"?'),
     (("plugins", "disable"), ("nobody",), "no plugin named 'nobody'"),
+    (("plugins", "show"), ("shopp",), 'Did you mean "shop"?'),
+    (("plugins", "release"), ("shop", "more"), "more"),
     (("plugins", "new"), ("shop",), "there is a plugin shop already"),
     (("plugins", "new"), ("not-a-name",), "'not-a-name' is no name of a plugin"),
     (("jobs",), ("--jsonn",), "--jsonn"),

@@ -189,8 +189,8 @@ async def test_what_a_dead_kernel_had_claimed_runs_again_at_another_that_has_bee
     kernel.engine.claimer.pause({"default": float("inf")})
     await dying.pause_queue("default", float("inf"))
     runs = [(await kernel.enqueue("site.quick")).id for _ in range(3)]
-    await dying.pause_queue("default", None)
     claims = await dying.claim(Claim("dying", time.time(), 2, {"site.quick": 2}, {}))
+    await dying.pause_queue("default", None)
     lease = dying._lease
     assert lease is not None
 
