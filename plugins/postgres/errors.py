@@ -76,6 +76,10 @@ def as_store_error(error: Exception, url: str) -> Exception:  # noqa: PLR0911 - 
         return StoreError(f"{url}: {words_of(error)}; {_HINT_FOR_POOLER}")
     if isinstance(error, asyncpg.UndefinedTableError | asyncpg.InvalidSchemaNameError):
         return StoreError(f"{url}: the store's tables are gone ({words_of(error)}); put a backup in their place")
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return StoreError(
+            f"{url}: {words_of(error)}; the connection's user needs the rights of the tables' owner (GRANT owner TO user)"
+        )
     if is_gone(error) or isinstance(error, asyncpg.PostgresError):
         return StoreError(f"{url}: {words_of(error)}; tried again, it may work")
     return error

@@ -138,7 +138,7 @@ AS $$
                 FROM generate_series(1, least(length(name), 200)) AS n, generate_series(1, 2) AS many
             ) AS parts
         ) / (2 * (length(job) + length(name))) AS likeness
-        FROM (SELECT DISTINCT job FROM mainspring.announced) AS announced
+        FROM (SELECT DISTINCT job FROM mainspring.announced WHERE job <> nearest_job.name) AS announced
     ) AS known
     WHERE likeness > 0.4 ORDER BY likeness DESC, job LIMIT 1
 $$;
