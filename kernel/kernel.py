@@ -127,6 +127,7 @@ class Kernel:
         self._switching = asyncio.Lock()
         self._subscriptions: dict[str, list[Subscription]] = {}
         self._watched: tuple[float, int] | None = None
+        self._is_edit_rejected = False
         self._is_file_missing = False
 
     @classmethod
@@ -314,6 +315,7 @@ class Kernel:
                 if prepared.problems:
                     self.host.apply(prepared)
             except ConfigError as error:
+                self._is_edit_rejected = True
                 self.bus.publish(ConfigRejected(self.clock.now(), tuple(error.problems)))
                 raise
             grace = self.config.kernel.shutdown_grace_seconds
@@ -323,7 +325,11 @@ class Kernel:
             self.config = prepared.config
             await self._switch_on(prepared.changes)
             lines = prepared.changes.lines()
-            if lines:
+            was_rejected, self._is_edit_rejected = self._is_edit_rejected, False
+            if was_rejected and not lines:
+                # As loud as that it was rejected: a terminal shows no less.
+                log.warning("plugins.toml is good again: it says what is in use")
+            if lines or was_rejected:
                 self.bus.publish(ConfigReloaded(self.clock.now(), lines))
             return lines
 

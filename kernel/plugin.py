@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+WRONG_SETTINGS = "its settings in plugins.toml are wrong"
 State = Literal["enabled", "off", "broken", "quarantined"]
 
 
@@ -186,7 +187,7 @@ class Plugin:
                 "Settings", check_settings, self.name, self.model, table.settings, config.source
             )
             if checked.problems:
-                self.break_("its settings in plugins.toml are wrong")
+                self.break_(WRONG_SETTINGS)
                 return checked.problems
             self._object = await self.guard.in_thread("Plugin()", _instance, self.module, self.model, checked.settings)
             self.hooks = await self.guard.in_thread("hooks", _hooks_in, self.name, self.module, self._object)

@@ -18,8 +18,28 @@ if TYPE_CHECKING:
 
     from kernel.config_source import Key, Problem, Source
 
-_URL_WITH_USER = re.compile(r"//[^/\s]*@")
-_SECRET_NAME = re.compile(r"pass|secret|token|key|credential|dsn", re.IGNORECASE)
+_URL_WITH_SECRET = re.compile(r"[/:][^/\s]*@|://[^/\s?#]*[/?#]\S")
+_SECRET_NAME = re.compile(r"pass|secret|token|key|credential|dsn|url", re.IGNORECASE)
+
+
+_NAMES: dict[type, str] = {dict: "table"}
+_URL = "expected a URL, as https://example.com"
+_EXPECTED = {
+    "list_type": "expected a list, as [{item}]",
+    "dict_type": "expected a table",
+    "model_type": "expected a table",
+    "model_attributes_type": "expected a table",
+    "too_short": "expected at least {min_length} in it",
+    "too_long": "expected at most {max_length} in it",
+    "string_too_short": "expected at least {min_length} characters",
+    "string_too_long": "expected at most {max_length} characters",
+    "string_pattern_mismatch": "expected a text of the form {pattern}",
+    "url_type": _URL,
+    "url_parsing": _URL,
+    "url_syntax_violation": _URL,
+    "url_scheme": "expected a URL that begins with {expected_schemes}",
+}
+"""Where pydantic's own words speak of its parts, or do not say what to write."""
 
 
 class Checked(NamedTuple):
@@ -55,7 +75,11 @@ def check_settings(name: str, model: type[BaseModel] | None, table: Mapping[str,
     except ValidationError as error:
         details = error.errors()
     reports = [_Report(model, detail, source, path, table) for detail in details]
-    return Checked(None, problems + [report.problem() for report in reports if report.is_news])
+    misspelt = [report.location for report in reports if report.is_unknown]
+    misspelt += [(key,) for key in table if problems and key not in _known(model)]
+    return Checked(
+        None, problems + [report.problem() for report in reports if report.is_news and not report.is_meant_by(misspelt)]
+    )
 
 
 def _unknown_keys(model: type[BaseModel], table: Mapping[str, Any], source: Source, path: Key) -> list[Problem]:
@@ -94,21 +118,32 @@ class _Report:
         # What a plugin refuses by a text of its own (PydanticCustomError) says all there is to say.
         self._is_own = "url" not in detail
         self._context: dict[str, Any] = detail.get("ctx", {})
-        self._location: tuple[str | int, ...] = detail["loc"]
+        self.location: tuple[str | int, ...] = detail["loc"]
         self._source = source
         self._path = path
-        self._holder, is_secret = _follow(model, self._location, table)
+        self._holder, is_secret = _follow(model, self.location, table)
         # The model asks for this lest an error repeats a password: a number, true or false is none.
         is_hidden_text = bool(model.model_config.get("hide_input_in_errors")) and isinstance(self._input, str)
         self._is_hidden = is_secret or is_hidden_text
 
     @property
+    def is_unknown(self) -> bool:
+        return self._type == "extra_forbidden"
+
+    def is_meant_by(self, misspelt: Sequence[tuple[str | int, ...]]) -> bool:
+        """Whether it is missing because its key stands beside it, misspelt: that is one mistake."""
+        *table, key = self.location or ("",)
+        return self._type == "missing" and any(
+            [*others] == table and nearest(str(other), [str(key)]) for *others, other in misspelt
+        )
+
+    @property
     def is_news(self) -> bool:
         """Not the echo of a value that could not be taken from the environment."""
-        return (*self._path, *self._location) not in self._source.unusable
+        return (*self._path, *self.location) not in self._source.unusable
 
     def problem(self) -> Problem:
-        location = [*self._location]
+        location = [*self.location]
         while location and isinstance(location[-1], int):  # an item of a list stands where the list does
             location.pop()
         if not location:
@@ -117,29 +152,35 @@ class _Report:
         return self._source.at((*self._path, *location[:-1]), key, self._words(key))
 
     def _words(self, key: str) -> str:
-        if self._type == "extra_forbidden":
+        if self.is_unknown:
             return _unknown(key, _known(self._holder) if self._holder else [])
         if self._type == "missing":
             return "is missing; expected a value: the setting has no default"
         if self._is_own:
             return self._text
-        if self._is_hidden or _SECRET_NAME.search(key) or _has_password(self._input):
+        self._is_hidden = self._is_hidden or bool(_SECRET_NAME.search(key)) or _may_have_secret(self._input)
+        if self._is_hidden:
             return f"'***': {self._expected()}"
         is_plain = isinstance(self._input, str | int | float | bool) or self._input is None
-        return f"{shown(self._input) if is_plain else f'a {type(self._input).__name__}'}: {self._expected()}"
+        found = shown(self._input) if is_plain else f"a {_NAMES.get(type(self._input), type(self._input).__name__)}"
+        # A validator that names the value itself need not have it named before.
+        return expected if (expected := self._expected()).startswith(found) else f"{found}: {expected}"
 
     def _expected(self) -> str:
         text = self._text.removeprefix("Value error, ").removeprefix("Assertion failed, ")
         if isinstance(self._input, str) and self._input and self._is_hidden:
             text = text.replace(self._input, "***")
+        if (form := _EXPECTED.get(self._type)) is not None:
+            item = shown(self._input) if isinstance(self._input, str) and not self._is_hidden else '"…"'
+            return form.format(item=item.replace("'", '"'), **self._context)
         if text.startswith("Input should be "):
             return "expected " + text.removeprefix("Input should be ")
         return " ".join(text.split()) if "expected" in text else f"expected another value: {' '.join(text.split())}"
 
 
-def _has_password(value: object) -> bool:
-    """A URL may have one, whatever its setting is named."""
-    return isinstance(value, str) and _URL_WITH_USER.search(value) is not None
+def _may_have_secret(value: object) -> bool:
+    """A URL may have a user, and that of a webhook is one from its path on, whatever its setting is named."""
+    return isinstance(value, str) and _URL_WITH_SECRET.search(value) is not None
 
 
 def _follow(model: type[BaseModel], location: Sequence[str | int], table: Any) -> tuple[type[BaseModel] | None, bool]:

@@ -48,6 +48,7 @@ def check(context: typer.Context, *, as_json: AsJson = False) -> None:
 async def _examine(path: "Path") -> dict[str, Any]:
     from kernel.cli.plugin_code import examine_plugins
     from kernel.config import read_config
+    from kernel.plugin import WRONG_SETTINGS
     from kernel.unknown_jobs import unknown_jobs
     from kernel.unused_tables import unused_tables
 
@@ -55,7 +56,8 @@ async def _examine(path: "Path") -> dict[str, Any]:
     prepared = await examine_plugins(config)
     problems = [problem.text for problem in sorted(set(prepared.problems))]
     for state in prepared.states:
-        if state.state == "broken":
+        # Of wrong settings the problems tell, each with its line.
+        if state.state == "broken" and state.reason != WRONG_SETTINGS:
             place = f" ({state.place})" if state.place else ""
             problems.append(f"plugin {state.name} is broken: {state.reason}{place}")
     models = {name: plugin.model for name, plugin in prepared.plugins.items()}

@@ -9,7 +9,6 @@ import typer
 from kernel.cli.breakers import next_probe
 from kernel.cli.command import AsJson, at_desk, example
 from kernel.cli.output import Column, moment, print_json, print_table, tell
-from kernel.model.counted import counted
 from kernel.model.duration import words
 
 if TYPE_CHECKING:
@@ -101,11 +100,7 @@ def _moment(instant: Any) -> str | None:
 def _figures(kernel: dict[str, Any]) -> str | None:
     if "running" not in kernel:
         return None
-    return f"{kernel['running']} running, {kernel['claimed']} claimed, {_degraded(kernel)} degraded in the last hour"
-
-
-def _degraded(kernel: dict[str, Any]) -> int:
-    return sum(kernel["degraded_last_hour"].values())
+    return f"{kernel['running']} running, {kernel['claimed']} claimed"
 
 
 def _tell_of(kernel: dict[str, Any]) -> None:
@@ -114,6 +109,3 @@ def _tell_of(kernel: dict[str, Any]) -> None:
     for breaker in kernel.get("breakers", []):
         probe = f"next probe {next_probe(breaker)}"
         tell(f"kernel {kernel['kernel']}: the breaker {breaker['breaker']} is {breaker['state']}; {probe}")
-    for job, count in kernel.get("degraded_last_hour", {}).items():
-        what = f"{counted(count, 'run')} of {job} ended degraded in the last hour"
-        tell(f"kernel {kernel['kernel']}: {what}")

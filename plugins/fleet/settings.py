@@ -12,8 +12,7 @@ _DATABASE = "var/fleet.db"
 
 
 class Settings(BaseModel):
-    # A rejected value is not repeated in the error: it may be a URL with a password.
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     database: Annotated[
         SecretStr,

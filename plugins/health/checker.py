@@ -30,6 +30,10 @@ LOOK_SECONDS = 60.0
 """So often a kernel looks at its jobs unasked: it has to see what is paused, and what comes."""
 STORE_SECONDS = 2.0
 _FORGET_SECONDS = 86400.0
+_MOST_NOTES_READ = 20
+"""So many degraded jobs are told with what they did without; each is a question to the store."""
+_NEWEST_RUNS = 5
+_LONGEST_NOTES = 200
 _MOST_RUNNING = 1_000
 
 
@@ -175,12 +179,28 @@ class Checker:
         records, self._verdicts = await self._book.read(names, self._kernels)
         self._note_new(names, records, now)
         under_way = _running(running)
-        return [
+        judged = [
             self._judge(
                 job, records[job["job"]], by_job[job["job"]], paused[job["job"]], under_way.get(job["job"]), now
             )
             for job in jobs
         ]
+        return await self._with_notes(judged)
+
+    async def _with_notes(self, judged: list[Judged]) -> list[Judged]:
+        """What the last runs of degraded jobs did without: the runs have it, also after a restart."""
+        degraded = [one.job for one in judged if one.verdict == "degraded"][:_MOST_NOTES_READ]
+        found = dict(zip(degraded, await asyncio.gather(*map(self._notes_of, degraded)), strict=True))
+        return [
+            one._replace(text=f"the last run did without: {notes}") if (notes := found.get(one.job)) else one
+            for one in judged
+        ]
+
+    async def _notes_of(self, job: str) -> str:
+        runs = await self._kernel.control.runs_ended(job=job, limit=_NEWEST_RUNS)
+        notes: object = next((run["notes"] for run in runs if run["state"] == "completed"), [])
+        # A damaged row gives a text.
+        return ("; ".join(notes) if isinstance(notes, list) else str(notes))[:_LONGEST_NOTES]
 
     def _note_idle(self, names: Sequence[str], paused: dict[str, str], now: float) -> None:
         """What is paused, or was at the last look, or was not there then, has missed nothing up to now."""

@@ -86,15 +86,17 @@ class Plugin:
     @hookimpl
     def check_health(self) -> list[HealthCheck]:
         """Of the services. That one of them is down is no reason to take the kernel for unhealthy."""
-        return [
-            HealthCheck(
-                f"heartbeat of {target.name}",
-                "failing" if target.problem else "healthy",
-                ok=True,
-                text=f"{target.host} {target.problem}" if target.problem else f"{target.host} is told",
-            )
-            for target in self._all()
-        ]
+        return [self._check_of(target) for target in self._all()]
+
+    def _check_of(self, target: Target) -> HealthCheck:
+        verdict, text = "healthy", f"{target.host} is told"
+        if target.problem:
+            verdict, text = "degraded", f"{target.host} {target.problem}"
+        elif target.name in self._unknown:
+            verdict, text = "degraded", f"no such job, or its plugin is off: {target.host} is told nothing"
+        elif not target.was_told:
+            text = f"no ping yet to {target.host}"
+        return HealthCheck(f"heartbeat of {target.name}", verdict, ok=True, text=text)
 
     # The kernel's own
 

@@ -75,5 +75,9 @@ class Settings(BaseModel):
         Field(description="How often the kernel tells it.", json_schema_extra={"type": ["string", "number"]}),
     ] = 60.0
     watched: Annotated[
-        dict[str, Check], Field(description="Job -> the check that is told of its runs, as a URL or a table.")
+        dict[str, Check],
+        Field(
+            description="Job -> the check that is told of its runs, as a URL or a table.",
+            json_schema_extra={"propertyNames": {"format": "job"}},
+        ),
     ] = Field(default_factory=dict)

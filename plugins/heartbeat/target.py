@@ -86,6 +86,8 @@ class Target:
         self.host = self._url.hostname or ""
         self.problem = ""
         """What is wrong with the service; empty while it takes what it is sent."""
+        self.was_told = False
+        """Whether it has ever taken a ping."""
         self.left_out = 0
         """Pings that gave way to newer ones."""
         self._sender = sender
@@ -134,6 +136,7 @@ class Target:
 
     def _judge(self, problem: str) -> None:
         before, self.problem = self.problem, problem
+        self.was_told = self.was_told or not problem
         if problem and not before:
             self._since = self._elapsed()
             self._on_trouble(self, problem)

@@ -80,6 +80,8 @@ class Readings:
         if self._read["health"] is not None:
             about = "1 while `mainspring health` finds nothing wrong."
             yield GaugeMetricFamily("mainspring_healthy", about, value=self._read["health"]["healthy"])
+            about = "Incidents that people were told of, or are about to be, and that are not over."
+            yield GaugeMetricFamily("mainspring_incidents_open", about, value=_incidents(self._read["health"]))
         if self._read["breakers"] is not None:
             states = {str(one["breaker"]): str(one["state"]).replace("_", "-") for one in self._read["breakers"]}
             about = "1 for the state that the circuit breaker has, 0 for the others."
@@ -145,6 +147,10 @@ def _of_queues(queues: Sequence[Mapping[str, Any]], now: float) -> Iterator[Metr
         oldest.add_metric([OTHER], max(_age(one, now) for one in rest))
         paused.add_metric([OTHER], any(one["paused"] for one in rest))
     yield from (runs, oldest, paused)
+
+
+def _incidents(health: Mapping[str, Any]) -> int:
+    return sum("incident" in check["details"] for check in health["checks"])
 
 
 def _age(queue: Mapping[str, Any], now: float) -> float:

@@ -43,16 +43,19 @@ class Plugin:
 
     @hookimpl
     async def check_health(self) -> list[Check]:
-        """Never a reason not to be ready: the work goes on without notices."""
+        """What is open, and the channels: those are never a reason not to be ready, for the work goes on without notices."""
         if self._notifier is None:
             return []
         return [
-            Check(
-                f"notices by {name.strip()}",
-                "degraded" if box.trouble else "healthy",
-                True,
-                box.trouble,
-                box.troubled_since,
-            )
-            for name, box in self._notifier.deliveries.outboxes.items()
+            *self._notifier.open_checks(),
+            *(
+                Check(
+                    f"notices by {name.strip()}",
+                    "degraded" if box.trouble else "healthy",
+                    True,
+                    box.trouble,
+                    box.troubled_since,
+                )
+                for name, box in self._notifier.deliveries.outboxes.items()
+            ),
         ]

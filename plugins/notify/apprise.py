@@ -19,7 +19,7 @@ _TYPES = {"info": "info", "warning": "warning", "error": "failure"}
 
 
 class AppriseSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     type: Literal["apprise"]
     urls: Annotated[

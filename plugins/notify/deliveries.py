@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from .apprise import AppriseChannel, AppriseSettings
 from .log import LogChannel
 from .mail import MailChannel, MailSettings
-from .outbox import Outbox
+from .outbox import CHANNEL_FAILED, Outbox
 from .rules import channels_for
 from .slack import SlackChannel, SlackSettings
 from .webhook import WebhookChannel, WebhookSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from kernel import Kernel, Notice
 
@@ -70,9 +70,10 @@ class Deliveries:
             for name, channel in channels.items()
         }  # fmt: skip
 
-    def start(self, waiting: Mapping[str, Sequence[Notice]]) -> None:
+    def start(self, waiting: Mapping[str, Sequence[Notice]], failing: Collection[str] = ()) -> None:
+        """``failing``: the incidents that are open; those of channels are over when these take a notice."""
         for name, outbox in self.outboxes.items():
-            outbox.start(waiting.get(name, ()))
+            outbox.start(waiting.get(name, ()), has_failed=key_of_channel(name) in failing)
 
     async def stop(self) -> None:
         await asyncio.gather(*(outbox.stop(STOP_SECONDS) for outbox in self.outboxes.values()))
@@ -80,6 +81,8 @@ class Deliveries:
     def names_for(self, message: Message) -> list[str]:
         """The outboxes for it: none when no rule lets it through."""
         notice = message.notice
+        if message.told is not None:
+            return [name for name in message.told if name in self.outboxes]
         names = channels_for(self._rules, message.severity, notice.job, message.kind)
         # A channel that does not work is not told of that by itself.
         names = [name for name in names if notice.key != key_of_channel(name)]
@@ -88,7 +91,7 @@ class Deliveries:
 
 def key_of_channel(name: str) -> str:
     """The incident that the channel does not work."""
-    return f"channel_failed {name}"
+    return f"{CHANNEL_FAILED} {name}"
 
 
 def _opened(name: str, settings: Any, all_settings: Settings) -> Channel:

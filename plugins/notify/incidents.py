@@ -1,7 +1,8 @@
 """What has happened, and what of it people are told when: a state machine without a clock, told the time by its caller.
 
 An incident is what has the same key. One that lasts is told when it begins, now and then while it goes on, and when it is
-over; what does not last (an info, a blocked loop) is told when it happens. In between, happenings are counted.
+over; what does not last (an info, a blocked loop) is told when it happens. In between, happenings are counted. That it is
+over is told only of what was told, to whom it was told.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from kernel import Notice, words
 from .allowance import Allowance
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 MOST = 1_000
 """So many incidents are known at once."""
@@ -51,7 +52,8 @@ class Incident:
     due: float | None = None
     said_at: float | None = None
     over_at: float | None = None
-    over_said_at: float | None = None
+    told: list[str] = field(default_factory=list)
+    """The channels that were told of it since it is open."""
     failed_in: dict[str, int] = field(default_factory=dict)
     """Of the newest runs it happened in: run -> attempt."""
 
@@ -69,11 +71,15 @@ class Incident:
 
 
 class Message(NamedTuple):
-    """A notice that is due, and by whose severity and kind it finds its way: those of what has happened, also when it is over."""
+    """A notice that is due, and by whose severity and kind it finds its way: those of what has happened, also when it is over.
+
+    ``told``: of what is over the channels that know of it; None for what the rules are to say.
+    """
 
     notice: Notice
     severity: str
     kind: str
+    told: tuple[str, ...] | None = None
 
 
 class Incidents:
@@ -84,7 +90,7 @@ class Incidents:
         self._allowance = Allowance(per_minute)
         self._by_key: dict[str, Incident] = {}
         self._overflow = 0
-        self._said: dict[tuple[str, str, bool], float] = {}
+        self._said: dict[tuple[str, str], float] = {}
         self.changed: set[str] = set()
         """Keys whose incident is another than the one that was written last."""
 
@@ -125,11 +131,14 @@ class Incidents:
         self.changed.add(key)
         one.is_open, one.over_at = False, now
         one.failed_in.clear()
-        quiet_until = now if one.over_said_at is None else max(now, one.over_said_at + self._quiet)
-        if one.is_said:
-            one.due = quiet_until
-        elif one.due is not None:
-            one.due = max(one.due, quiet_until)
+        # Of what nobody was told there is no end to tell: it stays counted for the next message.
+        one.due = now if one.is_said else None
+
+    def told(self, key: str, names: Iterable[str]) -> None:
+        """Which channels got the last message of the incident."""
+        one = self._by_key.get(key)
+        if one is not None and one.is_said:
+            one.told = [*dict.fromkeys([*one.told, *names])]
 
     def due(self, now: float) -> list[Message]:
         """The messages to send now, the gravest first. They count as sent."""
@@ -143,16 +152,18 @@ class Incidents:
             if one.is_open and one.is_said and not one.unsaid:
                 one.due = None
                 continue
-            # Incidents that a job names may be many: of one job and kind it is one message all the same.
-            kind = (one.latest.job or key, one.latest.kind, one.lasts and not one.is_open)
-            if now - self._quiet < self._said.get(kind, -math.inf) <= now:
+            # Incidents that a job names may be many: of one job and kind it is one message all the same. Those that are over
+            # are no more than were told.
+            kind, is_over = (one.latest.job or key, one.latest.kind), one.lasts and not one.is_open
+            if not is_over and now - self._quiet < self._said.get(kind, -math.inf) <= now:
                 one.due = self._said[kind] + self._quiet
                 continue
             if self._allowance.left(now) <= 0:
                 messages = self._with_waiting(messages, len(wanted) - at)
                 break
             self._allowance.take(now)
-            self._said[kind] = now
+            if not is_over:
+                self._said[kind] = now
             messages.append(self._message(key, one, now))
             self.changed.add(key)
         self._forget(now)
@@ -192,11 +203,12 @@ class Incidents:
         if goes_on:
             one.due = None
         else:
-            one.since, one.times, one.is_said, one.gap = now, 0, False, self._quiet
+            one.since, one.times, one.is_said, one.gap, one.told = now, 0, False, self._quiet, []
 
     def _message(self, key: str, one: Incident, now: float) -> Message:
         latest = one.latest
-        held_back, one.unsaid, one.due = max(one.unsaid - 1, 0), 0, None
+        unsaid, one.unsaid, one.due = one.unsaid, 0, None
+        held_back = max(unsaid - 1, 0)
         common: dict[str, Any] = {"key": key, "times": one.times, "since": one.since, "held_back": held_back}
         if not one.lasts:
             texts, one.texts = one.texts, []
@@ -213,16 +225,13 @@ class Incidents:
             if not is_first:
                 length = words(now - one.since)
                 notice = replace(notice, text=f"still failing (×{one.times}) after {length}: {latest.text}")  # noqa: RUF001 - times, as people write it
-            elif held_back:
+            elif one.times > 1:
                 notice = replace(notice, text=f"{latest.text} (×{one.times})")  # noqa: RUF001 - times, as people write it
         else:
-            notice = replace(
-                _over(one, now),
-                **common | {"state": "recovered", "held_back": one.times if not one.is_said else held_back},
-            )
-            if not one.is_said:
-                one.said_at = now
-            one.is_said, one.over_said_at, one.times, one.gap = False, now, 0, self._quiet
+            notice = replace(_over(one, now), **common | {"state": "recovered", "held_back": unsaid})
+            knows, one.told = tuple(one.told), []
+            one.is_said, one.times, one.gap = False, 0, self._quiet
+            return Message(self._with_overflow(notice), latest.severity, latest.kind, knows)
         return Message(self._with_overflow(notice), latest.severity, latest.kind)
 
     def _with_overflow(self, notice: Notice) -> Notice:
@@ -244,8 +253,8 @@ class Incidents:
     def _forget(self, now: float) -> None:
         self._said = {kind: at for kind, at in self._said.items() if at + self._quiet > now}
         for key, one in [*self._by_key.items()]:
-            quiet = max(one.said_at or 0.0, one.over_said_at or 0.0, one.last) + self._quiet
-            is_idle = one.due is None and not one.is_open and now > quiet
+            quiet = max(one.said_at or 0.0, one.last) + self._quiet
+            is_idle = one.due is None and not one.is_open and not one.unsaid and now > quiet
             if is_idle or (one.due is None and now > one.last + FORGOTTEN_SECONDS):
                 self._drop(key)
 

@@ -35,7 +35,7 @@ Mailbox = Annotated[str, AfterValidator(_checked_address)]
 
 
 class MailSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     type: Literal["mail"]
     host: Annotated[str, Field(description="The mail server.", min_length=1, max_length=255, pattern=r"^[^\s/@]+$")]

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, SecretStr
 
-from kernel import Notice, Periodic
+from kernel import Check, Notice, Periodic, words
 from kernel.events import KernelStarted, Notified, PluginBroken, RunFailed
 
 from .deliveries import Deliveries, key_of_channel
 from .incidents import Incident, Incidents
-from .outbox import with_newest
+from .outbox import CHANNEL_FAILED, with_newest
 from .past import is_over, missed_failures
 from .redaction import Redactor, secrets_in
 from .sources import Happened, Over, by_run, key_of, meaning
@@ -38,6 +38,7 @@ _STORE_SECONDS = 3.0
 _MOST_LOOKS = 20
 _MOST_RUNS = 1_000
 _LOG_LINES = 10
+_LONGEST_TEXT = 200
 _INCIDENT, _OUTBOX, _SEEN = "incident ", "outbox ", "seen"
 
 
@@ -64,7 +65,7 @@ class Notifier:
         waiting = await self._take_up()
         early, self._early = self._early or [], None
         self.hear(early)
-        self.deliveries.start(waiting)
+        self.deliveries.start(waiting, self._incidents.open_ones())
         self._task = asyncio.create_task(self._work(), name="mainspring:notify")
         await self._looks.start()
 
@@ -92,6 +93,11 @@ class Notifier:
                     self._happened(found, event, now)
         self._woken.set()
 
+    def open_checks(self) -> list[Check]:
+        """One for each incident that is open: who asks for health hears what people were told."""
+        redactor, now = self._redactor(), self._clock.now()
+        return [_as_check(key, one, redactor, now) for key, one in self._incidents.open_ones().items()]
+
     # What has happened
 
     def _happened(self, found: Happened, event: Event, now: float) -> None:
@@ -115,7 +121,7 @@ class Notifier:
             return
         now = self._clock.now()
         notice = Notice(
-            at=now, severity="warning", kind="channel_failed", text=f"notices by {name} cannot be sent: {problem}",
+            at=now, severity="warning", kind=CHANNEL_FAILED, text=f"notices by {name} cannot be sent: {problem}",
             context={"channel": name},
         )  # fmt: skip
         self._incidents.happened(key_of_channel(name), notice, now, lasts=True)
@@ -144,8 +150,6 @@ class Notifier:
                 case "config_rejected" | "store_troubled":
                     self._incidents.over(key, now)
                 case "plugin_broken" | "plugin_quarantined" if plugins.get(subject) != "broken":
-                    self._incidents.over(key, now)
-                case "channel_failed" if subject not in self._settings.all_channels():
                     self._incidents.over(key, now)
 
     async def _look(self) -> None:
@@ -181,6 +185,7 @@ class Notifier:
         put: dict[str, list[Notice]] = {}
         for message in self._incidents.due(self._clock.now()):
             names = self.deliveries.names_for(message)
+            self._incidents.told(message.notice.key, names)
             if names:
                 notice = redactor.notice(await self._completed(message))
                 for name in names:
@@ -231,7 +236,7 @@ class Notifier:
         for key, row in rows.items():
             try:
                 if key.startswith(_INCIDENT):
-                    self._incidents.take_up(key.removeprefix(_INCIDENT), Incident.from_json(row))
+                    self._take_up_one(key.removeprefix(_INCIDENT), Incident.from_json(row))
                 elif key.startswith(_OUTBOX):
                     found = [Notice(**notice | {"log": tuple(notice["log"])}) for notice in row]
                     waiting[key.removeprefix(_OUTBOX)] = found
@@ -247,6 +252,14 @@ class Notifier:
         self._is_unsaved = True
         self._woken.set()
         return waiting
+
+    def _take_up_one(self, key: str, one: Incident) -> None:
+        self._incidents.take_up(key, one)
+        if one.latest.kind == CHANNEL_FAILED:
+            # Whether it fails as it is set now nobody knows before it is tried; one that is gone does not.
+            one.unsaid, one.due = 0, None
+            if key not in map(key_of_channel, self._settings.all_channels()):
+                self._incidents.over(key, self._clock.now())
 
     async def _save(self, put: Mapping[str, Sequence[Notice]], redactor: Redactor | None = None) -> None:
         """Incidents that have changed, and what is in the outboxes once ``put`` is."""
@@ -288,6 +301,20 @@ def _as_dict(notice: Notice) -> dict[str, Any]:
         "context": dict(notice.context),
         "log": list(notice.log),
     }
+
+
+def _as_check(key: str, one: Incident, redactor: Redactor, now: float) -> Check:
+    latest, is_error = one.latest, one.latest.severity == "error"
+    name = redactor.text(f"{latest.job}/{latest.kind}" if by_run(key, latest) else key)
+    said = redactor.text(latest.text).partition("\n")[0][:_LONGEST_TEXT]
+    return Check(
+        f"incident {name}",
+        "failing" if is_error else "degraded",
+        ok=not is_error,
+        text=f"×{one.times} in {words(max(now - one.since, 0.0))}: {said}",  # noqa: RUF001 - times, as people write it
+        since=one.since,
+        details={"incident": name, "severity": latest.severity, "kind": latest.kind, "times": one.times},
+    )
 
 
 def _as_row(one: Incident, redactor: Redactor) -> dict[str, Any]:

@@ -26,6 +26,7 @@ _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 300.0
 _TRIES_OF_REFUSED = 3
 _TEXT = 8_000
+CHANNEL_FAILED = "channel_failed"
 
 
 class Outbox:
@@ -54,11 +55,14 @@ class Outbox:
         self._sending: Notice | None = None
         self._failures = 0
         self._tries = 0
+        self._has_failed = False
         self._filled = asyncio.Event()
         self._emptied: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def start(self, waiting: Iterable[Notice] = ()) -> None:
+    def start(self, waiting: Iterable[Notice] = (), *, has_failed: bool = False) -> None:
+        """``has_failed``: in an earlier life, which people were told; they are to hear that it works."""
+        self._has_failed = has_failed
         for notice in waiting:
             self.put(notice)
         self._task = asyncio.create_task(self._work(), name=f"mainspring:notices:{self.name}")
@@ -135,9 +139,10 @@ class Outbox:
     def _taken(self, notice: Notice) -> None:
         self._drop(notice)
         self.lost = self._tries = self._failures = 0
-        if self.troubled_since is not None:
-            self.trouble, self.troubled_since = "", None
-            log.info("notices by %s are sent again", self.name)
+        if self._has_failed:
+            self.trouble, self.troubled_since, self._has_failed = "", None, False
+            # As loud as that they were not: a terminal shows no less.
+            log.warning("notices by %s are sent again", self.name)
             self._on_works(self.name)
         self._on_change()
 
@@ -145,6 +150,7 @@ class Outbox:
         self.trouble = str(error)
         self._failures += 1
         self._tries += 1
+        self._has_failed = True
         if self.troubled_since is None:
             self.troubled_since = self._clock.now()
             log.warning("a notice by %s could not be sent and is tried again: %s", self.name, error)
@@ -172,11 +178,17 @@ class Outbox:
 
 
 def with_newest(waiting: Iterable[Notice], notice: Notice, sending: Notice | None = None) -> Sequence[Notice]:
-    """What is to be sent when ``notice`` comes: of one incident the newest, of what is none all in one."""
+    """What is to be sent when ``notice`` comes: of one incident the newest, of what is none all in one.
+
+    Of a channel that works again before its failure went out nothing: two that shared a network would tell of one another.
+    """
     kept: list[Notice] = []
+    is_void = False
     for one in waiting:
         if not notice.key or one.key != notice.key or one is sending:
             kept.append(one)
+        elif notice.state == "recovered" and one.state == "failing" and one.kind == CHANNEL_FAILED:
+            is_void = True
         elif not notice.state:
             text = f"{one.text}\n{notice.text}"
             notice = replace(
@@ -185,4 +197,4 @@ def with_newest(waiting: Iterable[Notice], notice: Notice, sending: Notice | Non
                 times=one.times + notice.times,
                 held_back=one.held_back + notice.held_back,
             )
-    return [*kept, notice]
+    return kept if is_void else [*kept, notice]

@@ -58,10 +58,14 @@ def _near(name: str, known: list[str]) -> str:
 def _channel(value: Any, _handler: Any) -> Any:
     """By its type: an error is then told of the keys of that, and not of all types."""
     if not isinstance(value, dict):
-        raise ValueError('expected a table, as {type = "log"}')  # noqa: TRY004 - pydantic takes ValueError only
+        # It is not shown: it may be the URL of a webhook.
+        raise PydanticCustomError("notify", 'expected a table, as {type = "log"}')
     kind = value.get("type")
     expected = f"expected one of {', '.join(TYPES)}"
     if kind is None:
+        for key in value:
+            if _near(str(key), ["type"]):
+                raise _refused(_problem('no setting of this name. Did you mean "type"?', str(key)))
         raise _refused(_problem(f"is missing; {expected}", "type"))
     if not isinstance(kind, str) or kind not in TYPES:
         raise _refused(_problem(f"no type of channel; {expected}{_near(str(kind), [*TYPES])}", "type"))
@@ -75,7 +79,7 @@ Seconds = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=str 
 
 
 class RuleSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     to: Annotated[list[str], Field(min_length=1, description="The names of channels.")]
     severity: Annotated[
@@ -91,8 +95,7 @@ class RuleSettings(BaseModel):
 
 
 class Settings(BaseModel):
-    # A rejected value is not repeated in the error: the URL of a webhook is a secret.
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     channels: Annotated[
         dict[str, Channel], Field(max_length=50, description="Where notices go, each by a name of yours.")

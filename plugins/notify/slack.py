@@ -19,7 +19,7 @@ _CHARACTERS = 3_500
 
 
 class SlackSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     type: Literal["slack"]
     url: Annotated[WebhookUrl, Field(description="The incoming webhook; it is never shown but for its host.")]

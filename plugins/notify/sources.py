@@ -97,7 +97,8 @@ def meaning(event: Event) -> list[Happened | Over]:  # noqa: C901, PLR0911, PLR0
         case PluginEnabled(plugin=plugin) | PluginDisabled(plugin=plugin):
             return [Over(f"plugin_broken {plugin}", event.at), Over(f"plugin_quarantined {plugin}", event.at)]
         case ConfigRejected():
-            text = "\n".join(["an edit of plugins.toml is wrong and is not used:", *event.problems])
+            # The first names the file and its line.
+            text = "an edit is not used: " + "\n".join(event.problems)
             return [_of_kernel(event, "error", "config_rejected", text)]
         case ConfigReloaded():
             return [Over("config_rejected", event.at)]

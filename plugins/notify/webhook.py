@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class WebhookSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     type: Literal["webhook"]
     url: Annotated[

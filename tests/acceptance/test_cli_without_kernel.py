@@ -125,6 +125,35 @@ def test_a_queue_that_no_job_has_is_noted_by_check_and_is_no_error(place: Place)
     assert "the configuration is good" in done.out
 
 
+WATCHED = """
+[plugins.off]
+enabled = false
+
+[plugins.heartbeat.watched]
+"shop.hourly" = "https://hc-ping.com/1"
+"shop.hourlie" = "https://hc-ping.com/2"
+"off.job" = "https://hc-ping.com/3"
+"gone.job" = "https://hc-ping.com/4"
+"""
+
+
+def test_a_setting_that_names_a_job_that_is_none_is_a_problem_and_a_note_where_its_plugin_is_off(place: Place) -> None:
+    place.config.write_text(CONFIG + WATCHED, encoding="utf-8")
+    (place.config.parent / "plugins/off.py").write_text("", encoding="utf-8")
+
+    done = place.run("check")
+
+    line = (CONFIG + WATCHED).splitlines().index('"shop.hourlie" = "https://hc-ping.com/2"') + 1
+    where = "[plugins.heartbeat.watched]"
+    first = f"plugins.toml:{line}: {where} 'shop.hourlie': no job named 'shop.hourlie'. Did you mean \"shop.hourly\"?"
+    assert done.status == 2
+    assert done.err.splitlines()[0].endswith(first)
+    assert f"plugins.toml:{line + 2}: {where} 'gone.job': no job named 'gone.job'." in done.err
+    assert f"plugins.toml:{line + 1}: {where} 'off.job': the plugin off is off, so no job of this name runs" in done.err
+    assert "note: " in next(text for text in done.err.splitlines() if "off.job" in text)
+    assert "'shop.hourly'" not in done.err
+
+
 def test_waiting_without_a_kernel_ends_with_the_timeout(place: Place) -> None:
     done = place.run("enqueue", "shop.hourly", "--wait", "--timeout", "0s")
 

@@ -339,7 +339,12 @@ async def test_a_run_that_ended_degraded_is_told_and_is_ok(site: Site) -> None:
         await check(kernel)
         found = (await checks(kernel))["shop.send"]
 
+    async with site.kernel() as kernel:
+        again = (await checks(kernel))["shop.send"]
+
     assert (found["verdict"], found["ok"]) == ("degraded", True)
+    assert found["text"] == "the last run did without: price: ValueError: no price"
+    assert (again["verdict"], again["text"]) == (found["verdict"], found["text"])
     assert site.told() == [("shop.send", "healthy", "degraded")]
 
 

@@ -159,6 +159,7 @@ async def test_a_service_in_trouble_is_told_once_as_an_event_and_fails_no_run(
         while len(service.asked) < 18:  # six pings, three tries of each
             await clock.advance(1)
         before = list(told)
+        [in_trouble] = await kernel.ask("check_health")
         service.status = 200
         await kernel.enqueue("demo.work")
         while len(told) < 2:
@@ -171,7 +172,8 @@ async def test_a_service_in_trouble_is_told_once_as_an_event_and_fails_no_run(
         "heartbeat", "127.0.0.1 (heartbeat of demo.work)", "answered 500",
     )  # fmt: skip
     assert [type(event) for event in told] == [ServiceTroubled, ServiceRecovered]
-    assert answer.value[0].ok
+    assert (in_trouble.value[0].verdict, in_trouble.value[0].ok) == ("degraded", True)
+    assert (answer.value[0].verdict, answer.value[0].ok) == ("healthy", True)
     assert SECRET not in caplog.text + str(told) + str(answer.value)
 
 
@@ -204,3 +206,26 @@ async def test_a_job_that_does_not_exist_is_told_with_its_line_and_the_nearest_n
     assert len(said) == 1
     line = """plugins.toml:7: [plugins.heartbeat.watched] 'demo.werk': no job named 'demo.werk'. Did you mean "demo.work"?"""
     assert said[0].endswith(line)
+
+
+async def test_health_claims_no_ping_that_was_not_taken_and_says_which_job_does_not_exist(
+    tmp_path: Path, service: HttpService
+) -> None:
+    async with running(tmp_path, service, *watched("work", "werk"), clock=FakeClock()) as kernel:
+        plugin = kernel.host._plugins["heartbeat"]._object
+
+        def rows() -> dict[str, tuple[str, str]]:
+            return {one.subject: (one.verdict, one.text) for one in plugin.check_health() if one.ok}
+
+        await until(lambda: rows()["heartbeat of demo.werk"][0] == "degraded")
+        before = rows()
+        await kernel.enqueue("demo.work")
+        await until(lambda: rows() != before)
+        after = rows()
+
+    missing = ("degraded", "no such job, or its plugin is off: 127.0.0.1 is told nothing")
+    assert before == {
+        "heartbeat of demo.work": ("healthy", "no ping yet to 127.0.0.1"),
+        "heartbeat of demo.werk": missing,
+    }
+    assert after == {"heartbeat of demo.work": ("healthy", "127.0.0.1 is told"), "heartbeat of demo.werk": missing}

@@ -97,8 +97,7 @@ class Sink:
         return web.Response()
 
 
-@pytest.fixture
-async def sink() -> AsyncIterator[Sink]:
+async def served() -> AsyncIterator[Sink]:
     sink = Sink()
     app = web.Application()
     app.router.add_post("/{path:.*}", sink.answer)
@@ -108,6 +107,10 @@ async def sink() -> AsyncIterator[Sink]:
     sink.url = f"http://127.0.0.1:{runner.addresses[0][1]}/geheim"
     yield sink
     await runner.cleanup()
+
+
+sink = pytest.fixture(served, name="sink")
+pager = pytest.fixture(served, name="pager")
 
 
 class Story:
@@ -333,6 +336,51 @@ url = "http://127.0.0.1:9/geheim"
     assert checks["notices by ops"].verdict == "healthy"
 
 
+def with_pager(url: str) -> str:
+    return f'[plugins.notify.channels.pager]\ntype = "webhook"\nurl = "{url}"\n'
+
+
+@pytest.mark.parametrize("how", ["it answers", "its URL is mended", "the kernel starts anew"])
+async def test_a_channel_that_works_again_is_told_once_where_its_failure_was(
+    story: Story, sink: Sink, pager: Sink, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    pager.mode = "500"
+    story.more = with_pager(pager.url)
+    async with story.running() as kernel:
+        kernel.publish(Notified(story.clock.now(), "error", "no answer", "shop.fetch", "run 1", 1, {}))
+        await story.heard(2)
+        pager.mode = "ok"
+        if how == "its URL is mended":
+            (story.folder / "plugins.toml").write_text(story.config.replace(pager.url, pager.url + "/mended"))
+            await kernel.reload()
+        if how != "the kernel starts anew":
+            await story.heard(3)
+            await story.pass_time(30)
+    if how == "the kernel starts anew":
+        async with story.running():
+            await story.heard(3)
+            await story.pass_time(30)
+
+    told = [(one["state"], one["key"]) for one in sink.got if one["key"].startswith("channel_failed")]
+    assert told == [("failing", "channel_failed pager"), ("recovered", "channel_failed pager")]
+    assert [one["state"] for one in pager.got] == ["failing"]  # not of itself
+    assert [record.levelname for record in caplog.records if "by pager are sent again" in record.message] == ["WARNING"]
+
+
+async def test_a_channel_that_is_taken_away_while_it_fails_fails_no_more(story: Story, sink: Sink, pager: Sink) -> None:
+    pager.mode = "500"
+    story.more = with_pager(pager.url)
+    async with story.running() as kernel:
+        kernel.publish(Notified(story.clock.now(), "error", "no answer", "shop.fetch", "run 1", 1, {}))
+        await story.heard(2)
+        story.more = ""
+        (story.folder / "plugins.toml").write_text(story.config)
+        await kernel.reload()
+        await story.heard(3)
+
+    assert (sink.got[-1]["state"], sink.got[-1]["key"]) == ("recovered", "channel_failed pager")
+
+
 async def test_other_plugins_get_what_the_rules_let_through(story: Story, sink: Sink) -> None:
     story.more = '[[plugins.notify.rules]]\nto = ["ops"]\njobs = ["shop.fetch"]\n'
     story.partner(is_down=True)
@@ -373,6 +421,31 @@ async def test_the_kernels_own_trouble_is_told_and_its_end(story: Story, sink: S
 
     assert [one["state"] for one in sink.got] == ["failing", "recovered"]
     assert 'did you mean "kernel"' in sink.got[0]["text"].lower()
+
+
+async def test_a_wrong_edit_that_is_undone_is_over_as_soon_as_the_file_is_good(
+    story: Story, sink: Sink, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with story.running():
+        file = story.folder / "plugins.toml"
+        good = file.read_text()
+        file.write_text(good.replace("[kernel]", "[kernl]"))
+        await until(lambda: len(told_of(caplog)) == 1)
+        await story.heard(1)
+        file.write_text(good)
+        await until(lambda: len(told_of(caplog)) == 2)
+        await story.heard(2)
+
+    assert [one["state"] for one in sink.got] == ["failing", "recovered"]
+    assert "plugins.toml:1: [kernl]: " in sink.got[0]["title"]
+    assert sink.got[1]["title"].startswith("RECOVERED: plugins.toml after ")
+    assert told_of(caplog)[1] == "plugins.toml is good again: it says what is in use"
+
+
+def told_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the kernel has said of the file where a terminal shows it."""
+    said = [(record.levelname, record.getMessage()) for record in caplog.records if record.name == "kernel.kernel"]
+    return [text for level, text in said if level in {"WARNING", "ERROR"} and text.startswith("plugins.toml")]
 
 
 async def test_a_plugin_that_is_broken_from_the_start_is_told_once_and_when_it_is_mended(
@@ -433,18 +506,28 @@ WRONG = {
         'uri: no setting of this name; expected one of type, url. Did you mean "url"?'
     ),
     'channels.x = {type = "mail", host = "a", sender = "nobody", to = ["a@b.example"]}': (
-        "sender: '***': expected an e-mail address"
+        "sender: 'nobody': expected an e-mail address"
     ),
     'channels.x = {type = "apprise", urls = ["geheim"]}': "urls: '***': the 1. is no URL that Apprise knows; expected one",
     'rules = [{to = ["logg"]}]': (
         '[plugins.notify.rules.0] to: no channel named "logg"; expected one of log. Did you mean "log"?'
     ),
-    'rules = [{to = ["log"], severity = "bad"}]': "rules.0] severity: '***': expected 'info', 'warning' or 'error'",
+    'rules = [{to = ["log"], severity = "bad"}]': "rules.0] severity: 'bad': expected 'info', 'warning' or 'error'",
     'rules = [{to = ["log"], jobs = ["sync"]}]': 'jobs: "sync" can be no job; expected a full name or a pattern',
     'rules = [{to = ["log"], job = ["a.b"]}]': (
         'job: no setting of this name; expected one of to, severity, jobs, kinds. Did you mean "jobs"?'
     ),
-    'quiet = "soon"': "quiet: '***': '***' is no duration: expected a duration",
+    'quiet = "soon"': "quiet: 'soon' is no duration: expected a duration",
+    'rules = [{to = "ops"}]': """rules.0] to: 'ops': expected a list, as ["ops"]""",
+    "rules = [{to = []}]": "rules.0] to: a list: expected at least 1 in it",
+    'channels.x = {type = "mail", host = "a", encryption = "ssl", sender = "a@b.example", to = ["a@b.example"]}': (
+        "encryption: 'ssl': expected 'starttls', 'tls' or 'none'"
+    ),
+    'channels = "https://hooks.example/geheim"': "channels: '***': expected a table",
+    'channels.x = "https://hooks.example/geheim"': 'x: expected a table, as {type = "log"}',
+    'allow_hosts = "https://hooks.example/geheim"': "allow_hosts: '***': expected a list",
+    'channels.x = {type = "webhook", ulr = "https://a.example/geheim"}': "ulr: no setting of this name; expected one of type, url",
+    'channels.x = {typ = "webhook", url = "https://a.example/geheim"}': 'typ: no setting of this name. Did you mean "type"?',
     "per_minute = 0": "per_minute: 0: expected greater than or equal to 1",
 }
 
@@ -460,3 +543,5 @@ def test_a_wrong_setting_is_told_with_its_line_and_without_a_secret(tmp_path: Pa
     assert "plugins.toml:4: " in told
     assert expected in told
     assert "geheim" not in told
+    assert "broken" not in told
+    assert told.count("plugins.toml:") == 1

@@ -498,8 +498,10 @@ async def test_a_value_that_stands_in_the_file_is_shown_but_not_a_url_with_a_pas
 
 
 async def test_the_settings_of_the_fleet_show_what_stands_in_the_file(folder: PluginFolder) -> None:
-    (found,) = await refused(folder, "[plugins.fleet]\npartner_port = 99999")
+    # The URL of a partner may have a token in it.
+    found, url = await refused(folder, "[plugins.fleet]\npartner_port = 99999\npartner_url = 'partner'")
 
+    assert url == "3: [plugins.fleet] partner_url: '***': expected a URL, as https://example.com"
     assert found == "2: [plugins.fleet] partner_port: 99999: expected less than or equal to 65535"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr
 
 from kernel.config_lines import lines_of
 from kernel.config_source import Source
@@ -44,6 +44,9 @@ class Settings(BaseModel):
     named: dict[str, Login] = {}
     listed: list[Login] = []
     either: dict[str, Mail | File] = {}
+    files: dict[str, File] = {}
+    base: HttpUrl | None = None
+    base_url: HttpUrl | None = None
     numbers: Annotated[list[int], Field(max_length=3)] = []
 
 
@@ -70,6 +73,12 @@ def problems_of(folder: Path, text: str) -> list[str]:
             "[[plugins.demo.listed]]\n[[plugins.demo.listed]]\nusernam = 1",
             "4: [plugins.demo.listed.1] usernam: no setting of this name; expected one of username",
         ),
+        ("[plugins.demo.files.a]\ntype = 'file'\npth = 'x'", "4: [plugins.demo.files.a] pth: no setting of this name; "),
+        ("numbers = 'abc'", """2: [plugins.demo] numbers: 'abc': expected a list, as ["abc"]"""),
+        ("numbers = [1, 2, 3, 4]", "2: [plugins.demo] numbers: a list: expected at most 3 in it"),
+        ("named = 'https://hooks.example/secret'", "2: [plugins.demo] named: '***': expected a table"),
+        ("base = 'here'", "2: [plugins.demo] base: 'here': expected a URL, as https://example.com"),
+        ("base_url = 'here?token=a'", "2: [plugins.demo] base_url: '***': expected a URL, as https://example.com"),
         ("numbers = [1, 'a']", "2: [plugins.demo] numbers: 'a': expected a valid integer"),
     ],
 )  # fmt: skip

@@ -62,7 +62,7 @@ REFUSED = {
         f'watched."fleet.sync" = {{ url = "https://x/{SECRET}", dialect = "hc" }}', "dialect: 'hc': ", "expected one of",
     ),
     "too often": ('every = "100ms"', ":3: [plugins.heartbeat] every: '100ms': ", "expected at least a second"),
-    "no duration": ('every = "soon"', ":3: [plugins.heartbeat] every: 'soon': ", "expected a duration such as"),
+    "no duration": ('every = "soon"', ":3: [plugins.heartbeat] every: 'soon' is no duration: ", "expected a duration such as"),
     "a misspelt key": ("wached = {}", ":3: [plugins.heartbeat] wached: ", 'Did you mean "watched"?'),
 }  # fmt: skip
 

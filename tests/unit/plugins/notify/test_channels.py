@@ -93,7 +93,7 @@ async def test_a_webhook_gets_all_of_the_notice_as_json() -> None:
 
     [(body, token)] = got
     assert token == "abc"  # noqa: S105 - none
-    assert body == {"title": "FAILING: fleet.sync: no <answer> & more", **NOTICE.as_json()}
+    assert body == {"title": "FAILING: partner: fleet.sync: no <answer> & more", **NOTICE.as_json()}
     assert (body["at"], body["times"], body["log"]) == ("2026-01-01T00:00:00+00:00", 3, ["2026-01-01 info begins"])
 
 
@@ -111,7 +111,7 @@ async def test_slack_gets_a_text_that_mentions_nobody() -> None:
 
     [body] = got
     assert list(body) == ["text"]
-    assert body["text"].startswith("*FAILING: fleet.sync: no &lt;answer&gt; &amp; more*\n```")
+    assert body["text"].startswith("*FAILING: partner: fleet.sync: no &lt;answer&gt; &amp; more*\n```")
     assert "operation: sync" in body["text"]
 
 
@@ -300,7 +300,7 @@ async def test_a_mail_has_it_all_in_words(mailbox: tuple[Mailbox, int]) -> None:
     await channel.send(NOTICE)
 
     [got] = handler.mails
-    assert got["Subject"] == "[demo] FAILING: fleet.sync: no <answer> & more"
+    assert got["Subject"] == "[demo] FAILING: partner: fleet.sync: no <answer> & more"
     assert handler.recipients == ["ops@example.com", "boss@example.com"]
     assert (got["From"], got["Auto-Submitted"]) == ("kernel@example.com", "auto-generated")
     text = got.get_content()
@@ -362,7 +362,7 @@ async def test_the_log_gets_one_line_with_its_job(caplog: pytest.LogCaptureFixtu
 
     [record] = caplog.records
     assert (record.levelno, record.name) == (logging.ERROR, "mainspring.notice.log")
-    assert record.getMessage() == "notice: FAILING: fleet.sync: no <answer> & more"
+    assert record.getMessage() == "notice: FAILING: partner: fleet.sync: no <answer> & more"
     assert vars(record)["job"] == "fleet.sync"
 
 
@@ -377,7 +377,7 @@ async def test_apprise_takes_notices_to_what_its_urls_say() -> None:
         settings = AppriseSettings.model_validate({"type": "apprise", "urls": [url.replace("http", "json", 1)]})
         await AppriseChannel(settings).send(NOTICE)
 
-    assert got[0]["title"] == "FAILING: fleet.sync: no <answer> & more"
+    assert got[0]["title"] == "FAILING: partner: fleet.sync: no <answer> & more"
     assert got[0]["type"] == "failure"
 
 

@@ -112,7 +112,7 @@ def test_what_is_not_open_cannot_be_over() -> None:
     assert said_until(incidents, 4.0, 1e6) == []
 
 
-def test_one_that_comes_and_goes_is_told_once_in_five_minutes_and_the_rest_is_counted() -> None:
+def test_one_that_comes_and_goes_is_told_once_in_five_minutes_with_its_end_and_the_rest_is_counted() -> None:
     incidents = Incidents()
     told = []
     for second in range(0, 900, 10):
@@ -122,14 +122,14 @@ def test_one_that_comes_and_goes_is_told_once_in_five_minutes_and_the_rest_is_co
             incidents.happened(KEY, failure(), float(second), lasts=True)
         told += [(second, *one) for one in said(incidents, float(second))]
 
-    for state in ("failing", "recovered"):
-        times = [second for second, found, _ in told if found == state]
-        assert all(later - earlier >= 300 for earlier, later in pairwise(times))
-    assert [state for _, state, _ in told[:2]] == ["failing", "recovered"]
-    assert len(told) <= 6
+    times = [second for second, state, _ in told if state == "failing"]
+    assert all(later - earlier >= 300 for earlier, later in pairwise(times))
+    # Each end at once, and none alone.
+    assert [state for _, state, _ in told] == ["failing", "recovered"] * 3
+    assert [second - 10 for second, state, _ in told if state == "recovered"] == times
 
 
-def test_what_fails_and_is_over_while_nothing_may_be_told_is_told_later_as_one() -> None:
+def test_what_fails_and_is_over_while_nothing_may_be_told_has_no_end_and_is_counted_by_the_next() -> None:
     incidents = Incidents()
     incidents.happened(KEY, failure(), 0.0, lasts=True)
     incidents.due(0.0)
@@ -138,7 +138,30 @@ def test_what_fails_and_is_over_while_nothing_may_be_told_is_told_later_as_one()
     incidents.happened(KEY, failure(), 20.0, lasts=True)
     incidents.over(KEY, 30.0)
 
-    assert said_until(incidents, 30.0, 1e6) == [(310.0, "recovered", 1)]
+    assert said_until(incidents, 30.0, 1e6) == []
+    incidents.due(1_000.0)
+    incidents.happened(KEY, failure(), 2_000.0, lasts=True)
+    [message] = incidents.due(2_000.0)
+    assert (message.notice.state, message.notice.held_back, message.notice.text) == ("failing", 1, "no answer")
+
+
+def test_what_is_over_is_told_to_whom_the_failures_were_told() -> None:
+    incidents = Incidents()
+    incidents.happened("partner", failure(), 0.0, lasts=True)
+    [message] = incidents.due(0.0)
+    incidents.told("partner", ["ops"])
+    incidents.happened("partner", failure(job="other.job"), 1.0, lasts=True)
+    incidents.due(300.0)
+    incidents.told("partner", ["office", "ops"])
+    incidents.over("partner", 301.0)
+
+    [over] = incidents.due(301.0)
+
+    assert (message.told, over.told) == (None, ("ops", "office"))
+    incidents.happened("partner", failure(), 1_000.0, lasts=True)
+    incidents.due(1_000.0)
+    incidents.over("partner", 1_001.0)
+    assert [message.told for message in incidents.due(1_001.0)] == [()]
 
 
 def test_a_new_failure_after_an_hour_of_trouble_is_told_as_soon_as_any_other() -> None:
@@ -274,15 +297,11 @@ def test_a_clock_that_is_set_back_silences_nothing() -> None:
 
 
 def test_what_fails_again_before_anybody_was_told_that_it_was_over_goes_on() -> None:
-    incidents = Incidents()
+    incidents = Incidents(per_minute=1)
     incidents.happened(KEY, failure(), 0.0, lasts=True)
     incidents.due(0.0)
-    incidents.over(KEY, 10.0)
-    incidents.due(10.0)
-    incidents.happened(KEY, failure(), 301.0, lasts=True)
-    incidents.due(301.0)
 
-    incidents.over(KEY, 302.0)  # to be told at 310, five minutes after the last time
-    incidents.happened(KEY, failure(), 305.0, lasts=True)
+    incidents.over(KEY, 2.0)  # to be told at 60, when there may be one more message
+    incidents.happened(KEY, failure(), 5.0, lasts=True)
 
-    assert said_until(incidents, 305.0, 1e6) == [(601.0, "still failing", 2)]
+    assert said_until(incidents, 5.0, 1e6) == [(300.0, "still failing", 2)]

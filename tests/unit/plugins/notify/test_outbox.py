@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -53,7 +54,9 @@ async def channel() -> FakeChannel:
 
 
 @asynccontextmanager
-async def running(channel: FakeChannel, told: Told | None = None, **options: Any) -> AsyncIterator[Outbox]:
+async def running(
+    channel: FakeChannel, told: Told | None = None, *, has_failed: bool = False, **options: Any
+) -> AsyncIterator[Outbox]:
     told = told or Told()
 
     def works(_name: str) -> None:
@@ -63,7 +66,7 @@ async def running(channel: FakeChannel, told: Told | None = None, **options: Any
         "ops", channel, channel.clock, on_trouble=lambda _name, problem: told.trouble.append(problem), on_works=works,
         **options,
     )  # fmt: skip
-    outbox.start()
+    outbox.start(has_failed=has_failed)
     try:
         yield outbox
     finally:
@@ -152,6 +155,42 @@ async def test_of_one_incident_only_the_newest_waits(channel: FakeChannel) -> No
         outbox.put(notice("a", state="recovered"))
 
         assert [(one.key, one.state) for one in outbox.waiting] == [("b", "failing"), ("a", "recovered")]
+
+
+async def test_of_a_channel_that_works_again_nothing_goes_where_its_failure_was_not_told(channel: FakeChannel) -> None:
+    failing, recovered = notice("b", state="failing"), notice("b", state="recovered")
+    failing = replace(failing, kind="channel_failed")
+    channel.error = DeliveryError("down")
+    async with running(channel) as outbox:
+        outbox.put(notice("a", state="failing"))
+        await settle()
+        outbox.put(failing)
+        outbox.put(recovered)
+        assert [one.key for one in outbox.waiting] == ["a"]
+        channel.error = None
+        await channel.clock.advance(5)
+
+        outbox.put(failing)
+        await settle()
+        outbox.put(recovered)
+        await settle()
+
+    assert [(one.key, one.state) for one in channel.got] == [("a", "failing"), ("b", "failing"), ("b", "recovered")]
+
+
+async def test_a_channel_that_failed_in_an_earlier_life_tells_at_its_first_notice_that_it_works(
+    channel: FakeChannel, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = Told()
+    async with running(channel, told, has_failed=True) as outbox:
+        for key in "ab":
+            outbox.put(notice(key))
+            await settle()
+
+    assert told.works == 1
+    # A terminal shows warnings, and the failure was one.
+    again = [record for record in caplog.records if "are sent again" in record.message]
+    assert [(record.levelname, record.message) for record in again] == [("WARNING", "notices by ops are sent again")]
 
 
 async def test_what_is_no_incident_waits_as_one_that_has_all(channel: FakeChannel) -> None:
