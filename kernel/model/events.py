@@ -266,6 +266,20 @@ class TickPassed(Event):
 
 
 @_event
+class OperatorActed(Event):
+    """Somebody has changed something by hand. ``by`` and ``address``: who, and from where, as far as that is known.
+
+    ``action`` and ``subject``: as of control, ``runs_cancel`` of a run's id, say; ``text``: what became of it.
+    """
+
+    by: str
+    address: str
+    action: str
+    subject: str
+    text: str = ""
+
+
+@_event
 class ScheduleAdded(Event):
     schedule: str
 

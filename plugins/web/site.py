@@ -1,0 +1,113 @@
+"""What all handlers share: the kernel, the templates, and what was told to whom."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from aiohttp import web
+
+from kernel.events import OperatorActed
+
+from .heard import Ended
+from .identity import Identities, Who
+from .live import Live
+from .traffic import Traffic
+from .wording import FILTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernel import Kernel
+
+    from .heard import Heard
+    from .settings import Settings
+
+FOLDER = Path(__file__).parent
+_MOST_TELLINGS = 1_000
+
+
+class Site:
+    def __init__(self, kernel: Kernel, settings: Settings) -> None:
+        self.kernel = kernel
+        self.settings = settings
+        self.identities = Identities(settings)
+        self.traffic = Traffic(kernel)
+        self.live = Live(kernel)
+        self._tellings: OrderedDict[str, str] = OrderedDict()
+        self._templates = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(FOLDER / "templates"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._templates.filters.update(FILTERS)
+
+    async def start(self) -> None:
+        await self.traffic.start()
+        await self.live.start()
+
+    async def stop(self) -> None:
+        await self.live.stop()
+        await self.traffic.stop()
+
+    def hear(self, events: Sequence[Heard]) -> None:
+        for event in events:
+            if isinstance(event, Ended):
+                self.traffic.take(event)
+        self.live.hear(events)
+
+    @property
+    def now(self) -> float:
+        return self.kernel.clock.now()
+
+    def acted(self, request: web.Request, action: str, subject: str, text: str = "") -> None:
+        """Tells as an event who did what; to be called once it is done. ``action``: as of control, "runs_cancel"."""
+        who = request[WHO]
+        self.kernel.publish(OperatorActed(self.now, who.name, request.remote or "", action, subject, text))
+
+    def page(self, request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
+        """The page made of ``template``. It gets besides: who, may_change, now, path, told, and the filters of wording.py."""
+        who = request.get(WHO)
+        told = self._tellings.pop(request.query.get("told", ""), "")
+        text = self._templates.get_template(template).render(
+            **values,
+            request=request,
+            path=request.path,
+            now=self.now,
+            who=who,
+            may_login=not self.identities.is_open,
+            may_change=who is not None and may_change(who, self.settings),
+            told=told,
+            kernel_id=self.kernel.id,
+            more_pages=[],
+        )
+        return web.Response(text=text, content_type="text/html", status=status, headers={"Cache-Control": "no-store"})
+
+    def redirect(self, to: str, told: str = "") -> web.Response:
+        """After a change: the browser asks for ``to``, an address of the site, and is told there what was done."""
+        if told:
+            key = secrets.token_urlsafe(8)
+            self._tellings[key] = told
+            if len(self._tellings) > _MOST_TELLINGS:
+                self._tellings.popitem(last=False)
+            to = f"{to}{'&' if '?' in to else '?'}told={key}"
+        return web.Response(status=303, headers={"Location": to})
+
+
+def may_change(who: Who, settings: Settings) -> bool:
+    return who.role == "operate" and not settings.read_only
+
+
+SITE = web.AppKey("site", Site)
+WHO = "mainspring who"
+"""Under this name the request has who asks."""
+
+
+def site_of(request: web.Request) -> Site:
+    return request.app[SITE]

@@ -1,0 +1,6 @@
+// Before anything is drawn, so that a dark page does not flash. What was chosen stays in this browser.
+"use strict";
+(() => {
+  const kept = localStorage.getItem("theme");
+  if (kept === "dark" || kept === "light") document.documentElement.dataset.theme = kept;
+})();

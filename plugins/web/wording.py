@@ -1,0 +1,107 @@
+"""How values read on a page: the filters of the templates."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from markupsafe import Markup, escape
+
+from kernel import words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LONGEST = 10_000
+TONES = {
+    "completed": "good", "healthy": "good", "enabled": "good", "alive": "good", "closed": "good", "run": "good",
+    "running": "live", "half_open": "live",
+    "degraded": "warn", "retrying": "warn", "paused": "warn", "long": "warn", "late": "bad", "quarantined": "warn",
+    "skipped": "warn", "folded": "quiet", "missed": "bad", "stopping": "warn", "unknown": "warn",
+    "failed": "bad", "stuck": "bad", "failing": "bad", "broken": "bad", "open": "bad", "lost": "bad", "blocked": "quiet",
+    "expired": "bad",
+}  # fmt: skip
+"""State or verdict -> how it looks; what is not here is quiet. The word itself always stands beside the colour."""
+
+
+def epoch(instant: Any) -> float | None:
+    """Of epoch seconds or ISO 8601; None of what is neither."""
+    if isinstance(instant, int | float):
+        return float(instant)
+    try:
+        return datetime.fromisoformat(str(instant)).timestamp()
+    except ValueError:
+        return None
+
+
+def duration(seconds: float | None) -> str:
+    return "-" if seconds is None else words(float(seconds))
+
+
+def ago(instant: Any, now: float) -> Markup:
+    """How far it is from now, and the instant itself for who points at it: ``3 m ago``, ``in 2 h``."""
+    at = epoch(instant)
+    if at is None:
+        return escape("-" if instant is None else instant)
+    away = at - now
+    text = "now" if abs(away) < 1 else f"in {_roughly(away)}" if away > 0 else f"{_roughly(-away)} ago"
+    return _time(at, text)
+
+
+def clock(instant: Any, form: str = "%Y-%m-%d %H:%M:%S") -> Markup:
+    """In UTC; pages show it in the reader's own time zone where scripts run."""
+    at = epoch(instant)
+    if at is None:
+        return escape("-" if instant is None else instant)
+    return _time(at, datetime.fromtimestamp(at, UTC).strftime(form))
+
+
+def _time(at: float, text: str) -> Markup:
+    try:
+        whole = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+    except (OverflowError, ValueError, OSError):
+        return escape(text)
+    return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(whole, text)
+
+
+def _roughly(seconds: float) -> str:
+    """With one unit only."""
+    return " ".join(words(float(round(seconds))).split()[:2])
+
+
+def short(run: str) -> str:
+    """The end of a run's id: its beginning is the time, which neighbours share."""
+    return run[-8:]
+
+
+def pretty(value: Any) -> str:
+    """JSON in lines, cut where it is very long."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}\n… {len(text) - _LONGEST:,} more characters"
+
+
+def tone(state: Any) -> str:
+    return TONES.get(str(state), "quiet")
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """``1 run``, ``1,200 runs``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def query(values: dict[str, Any], **changed: Any) -> str:
+    """``?a=b`` of what is given and not empty, for a link; ``changed`` replaces or, being None, leaves out."""
+    given = {key: value for key, value in (values | changed).items() if value not in (None, "", False)}
+    return f"?{urlencode(given)}" if given else "?"
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "ago": ago, "clock": clock, "duration": duration, "short": short, "pretty": pretty, "tone": tone, "number": number,
+    "plural": plural, "query": query,
+}  # fmt: skip
