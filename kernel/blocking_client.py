@@ -94,6 +94,10 @@ class BlockingClient:
             except concurrent.futures.CancelledError:
                 if not (may_repeat and life.is_over_for_fork):
                     raise StoreError(f"{name}: the client was closed meanwhile; nothing may have been done") from None
+            except StoreError:
+                # A question that came to the store while it was being closed for the fork.
+                if not (may_repeat and life.is_over_for_fork):
+                    raise
             except TimeoutError:
                 if future.done():
                     return future.result()  # or its own error

@@ -12,7 +12,8 @@ _DATABASE = "var/fleet.db"
 
 
 class Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A rejected value is not repeated in the error: it may be a URL with a password.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     database: Annotated[
         SecretStr,
