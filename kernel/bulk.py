@@ -21,7 +21,7 @@ UNFINISHED = tuple(state for state in RunState if state not in FINAL)
 RETRYABLE = (RunState.FAILED, RunState.CANCELLED, RunState.EXPIRED)
 _STATES = {"cancel": (UNFINISHED, UNFINISHED), "retry": ((RunState.FAILED,), RETRYABLE)}
 """Purpose -> the states that are meant when none is named, and those that may be named."""
-FILTERS = ("state", "job", "queue", "schedule", "tag")
+FILTERS = ("state", "job", "queue", "schedule", "tag", "since", "until", "error")
 
 
 class Bulk:
@@ -31,16 +31,13 @@ class Bulk:
         self._store = store
         self._recorder = recorder
 
-    async def select(self, purpose: str, given: dict[str, str | None], before: str | None = None) -> list[Run]:
-        """A page of them, newest first: those older than ``before``. ``purpose``: cancel or retry.
+    async def select(self, purpose: str, state: str | None, query: RunQuery) -> list[Run]:
+        """A page of them, newest first. ``purpose``: cancel or retry; ``query``: the other filters.
 
-        ``given``: state, job, queue, schedule and tag, not all of them None; RequestError otherwise.
+        RequestError when neither a state nor a filter is given.
         """
-        query = RunQuery(
-            None, _states(purpose, given.get("state")), given.get("job"), given.get("queue"), given.get("schedule"),
-            given.get("tag"), AT_ONCE, before,
-        )  # fmt: skip
-        if all(given.get(name) is None for name in FILTERS):
+        query = query._replace(states=_states(purpose, state), limit=AT_ONCE)
+        if state is None and all(getattr(query, name) is None for name in FILTERS if name != "state"):
             raise RequestError(f"{purpose}: expected ids of runs, or at least one of {', '.join(FILTERS)}")
         return await self._store.runs(query)
 

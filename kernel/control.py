@@ -20,6 +20,7 @@ from kernel.model.counted import counted
 from kernel.model.duration import Duration, seconds
 from kernel.model.errors import ConfigError, RequestError, ScheduleExistsError, UnknownNameError, nearest, shown
 from kernel.model.job import Policies, check_name
+from kernel.model.moment import moment_of
 from kernel.model.payload import MAX_BYTES
 from kernel.model.run import RunState, iso
 from kernel.model.schedule import Schedule, ScheduleRow, Timing, make_schedule
@@ -48,6 +49,7 @@ OPERATIONS = frozenset(
     }
 )  # fmt: skip
 MOST_RUNS = 1_000
+MOST_ERROR_TEXT = 500
 DEFAULT_QUEUE = Policies().queue
 
 
@@ -134,23 +136,41 @@ class Control:
         queue: str | None = None,
         schedule: str | None = None,
         tag: str | None = None,
+        since: str | float | None = None,
+        until: str | float | None = None,
+        error: str | None = None,
         limit: int = 50,
         before: str | None = None,
     ) -> list[dict[str, Any]]:
         """Runs that fit the filter, newest first; ``before`` is the id of the last one of the page before.
 
-        When there are none, UnknownNameError for a job, queue or schedule that nothing bears.
+        ``since`` and ``until``: between which instants they were enqueued, as ISO 8601, epoch seconds, or "2h" for two
+        hours ago. ``error``: a text of the error or the reason of runs that ended badly, retry or run; of others when
+        ``state`` names theirs. When there are none, UnknownNameError for a job, queue or schedule that nothing bears.
         """
         if not 1 <= limit <= MOST_RUNS:
             raise RequestError(f"limit: {shown(limit)}: expected a whole number from 1 to {MOST_RUNS:,}")
         states = None if state is None else [_state(state)]
         if before is not None and not await self._store.runs(RunQuery(ids=[before], limit=1)):
             raise UnknownNameError("run", before, hint="before: expected the id of the last run of the page before")
-        query = RunQuery(None, states, job, queue, schedule, tag, limit, before)
+        query = RunQuery(None, states, job, queue, schedule, tag, limit, before, *self._told(since, until, error))
         found = await self._store.runs(query)
         if not found:
             await self._refuse_unknown(job, queue, schedule)
         return [run.as_json() for run in found]
+
+    def _told(self, since: Any, until: Any, error: Any) -> tuple[float | None, float | None, str | None]:
+        """The filters that need a look, as a RunQuery has them; RequestError when one is unusable."""
+        now = self._clock.now()
+        if error is not None and (not isinstance(error, str) or not 0 < len(error) <= MOST_ERROR_TEXT):
+            raise RequestError(f"error: {shown(error)}: expected a text of 1 to {MOST_ERROR_TEXT} characters")
+        begin, end = (
+            None if value is None else moment_of(value, now, name)
+            for name, value in (("since", since), ("until", until))
+        )
+        if begin is not None and end is not None and begin >= end:
+            raise RequestError(f"until: {shown(until)}: expected an instant after since, which is {iso(begin)}")
+        return begin, end, error
 
     async def _refuse_unknown(self, job: str | None, queue: str | None, schedule: str | None) -> None:
         if job is not None and not await self._store.runs(RunQuery(job=job, limit=1)):
@@ -225,14 +245,17 @@ class Control:
         queue: str | None = None,
         schedule: str | None = None,
         tag: str | None = None,
+        since: str | float | None = None,
+        until: str | float | None = None,
+        error: str | None = None,
         before: str | None = None,
     ) -> list[dict[str, str]]:
         """The runs to cancel (the unfinished ones) or to retry (the failed ones, or as ``state`` says), newest first.
 
         A page of them, id, job and state of each: those older than ``before``. ``purpose``: cancel or retry.
         """
-        given = {"state": state, "job": job, "queue": queue, "schedule": schedule, "tag": tag}
-        found = await self._bulk.select(purpose, given, before)
+        query = RunQuery(None, None, job, queue, schedule, tag, 0, before, *self._told(since, until, error))
+        found = await self._bulk.select(purpose, state, query)
         if not found and before is None:
             await self._refuse_unknown(job, queue, schedule)
         return [{"id": run.id, "job": run.job, "state": str(run.state)} for run in found]
@@ -249,17 +272,21 @@ class Control:
         await self._act()
         return tally
 
-    async def runs_cancel_all(self, *, reason: str = "cancelled by hand", **given: str | None) -> dict[str, int]:
-        """Cancels all that ``runs_select`` names with this filter: state, job, queue, schedule, tag."""
+    async def runs_cancel_all(self, *, reason: str = "cancelled by hand", **given: Any) -> dict[str, int]:
+        """Cancels all that ``runs_select`` names with this filter, any of FILTERS."""
         return await self.runs_cancel_many(runs=await self._all("cancel", given), reason=reason)
 
-    async def runs_retry_all(self, **given: str | None) -> dict[str, int]:
+    async def runs_retry_all(self, **given: Any) -> dict[str, int]:
         """Retries all that ``runs_select`` names with this filter, each once, the oldest first."""
         return await self.runs_retry_many(runs=(await self._all("retry", given))[::-1])
 
-    async def _all(self, purpose: str, given: dict[str, str | None]) -> list[str]:
+    async def _all(self, purpose: str, given: dict[str, Any]) -> list[str]:
         for name in given.keys() - set(FILTERS):
             raise RequestError(f"{purpose}: no filter named {shown(name)}; expected {', '.join(FILTERS)}")
+        now = self._clock.now()
+        for name in ("since", "until"):  # "2h" means the same for each page
+            if given.get(name) is not None:
+                given = {**given, name: moment_of(given[name], now, name)}
         found: list[str] = []
         while page := await self.runs_select(purpose=purpose, before=found[-1] if found else None, **given):
             found += [run["id"] for run in page]

@@ -199,7 +199,8 @@ class Explainer:
                 continue
             kernels = await self._store.kernels() if scope == "kernel" else []
             most = limit * max(len(kernels), 1)
-            holders = await self._store.runs(RunQuery(states=[RunState.RUNNING], limit=most, **{kind: name}))
+            query = RunQuery(states=[RunState.RUNNING], limit=most)._replace(**{kind: name})
+            holders = await self._store.runs(query)
             held = Counter(one.kernel for one in holders)
             if all(held[one.id] >= limit for one in kernels) if kernels else len(holders) >= limit:
                 where = " in each kernel" if scope == "kernel" else ""

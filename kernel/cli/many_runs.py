@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 - what is slow to import is imported where it is used, so that `--help` is quick
 
 import sys
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +45,15 @@ def retry_many(context: typer.Context, given: dict[str, str | None], *, is_sure:
 
 
 def _selected(context: typer.Context, purpose: str, given: dict[str, str | None]) -> list[dict[str, str]]:
+    from kernel.model.moment import moment_of
+    from kernel.model.run import iso
+
     async def work(desk: "Desk") -> list[dict[str, str]]:
         found: list[dict[str, str]] = []
+        now = time.time()
+        for name in ("since", "until"):  # "2h" means the same for each page
+            if given.get(name) is not None:
+                given[name] = iso(moment_of(given[name], now, name))
         with status_line("looking") as show:
             while page := await desk.call(
                 "runs_select", purpose=purpose, before=found[-1]["id"] if found else None, **given

@@ -20,6 +20,13 @@ Job = Annotated[str | None, typer.Option(metavar="JOB", help="Only those of this
 Queue = Annotated[str | None, typer.Option(metavar="QUEUE", help="Only those of this queue.")]
 Schedule = Annotated[str | None, typer.Option(metavar="NAME", help="Only those made by this schedule.")]
 Tag = Annotated[str | None, typer.Option(metavar="TAG", help="Only those with this tag.")]
+Since = Annotated[
+    str | None, typer.Option(metavar="WHEN", help="Only those enqueued from then on: so long ago, as 2h, or ISO 8601.")
+]
+Until = Annotated[str | None, typer.Option(metavar="WHEN", help="Only those enqueued before then.")]
+ErrorText = Annotated[
+    str | None, typer.Option("--error", metavar="TEXT", help="Only those whose error or reason has this text in it.")
+]
 IsSure = Annotated[bool, typer.Option("--yes", help="Does not ask first, when runs are chosen by options.")]
 
 _COLUMNS = [
@@ -32,7 +39,7 @@ _SHORT = 100
 
 def add_to(app: typer.Typer) -> None:
     runs = group(app, "runs", "Lists, shows, cancels and retries runs.")
-    listed = example("runs list --state failed --limit 10", "runs list --job fleet.process-car --json")
+    listed = example("runs list --state failed --limit 10", "runs list --error timeout --since 2h --json")
     runs.command("list", epilog=listed)(list_runs)
     runs.command(
         "show",
@@ -54,14 +61,18 @@ def list_runs(
     queue: Queue = None,
     schedule: Schedule = None,
     tag: Tag = None,
+    since: Since = None,
+    until: Until = None,
+    error: ErrorText = None,
     limit: Annotated[int, typer.Option(metavar="N", help="How many at most, up to 1000.")] = 50,
     before: Annotated[str | None, typer.Option(metavar="ID", help="Those older than this run: the next page.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Lists runs, newest first."""
     found = call(
-        context, "runs_list", state=state, job=job, queue=queue, schedule=schedule, tag=tag, limit=limit, before=before
-    )
+        context, "runs_list", state=state, job=job, queue=queue, schedule=schedule, tag=tag, since=since, until=until,
+        error=error, limit=limit, before=before,
+    )  # fmt: skip
     if as_json:
         print_json(found)
     else:
@@ -158,6 +169,9 @@ def cancel(
     queue: Queue = None,
     schedule: Schedule = None,
     tag: Tag = None,
+    since: Since = None,
+    until: Until = None,
+    error: ErrorText = None,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Kept with the runs.")] = "cancelled by hand",
     is_sure: IsSure = False,
     as_json: AsJson = False,
@@ -167,7 +181,10 @@ def cancel(
     They are named by their ids, or chosen by options, and then it is asked first. Waiting ones end at once, and those that
     depend on them; running ones are told to by the kernel that has them.
     """
-    given = {"state": state, "job": job, "queue": queue, "schedule": schedule, "tag": tag}
+    given = {
+        "state": state, "job": job, "queue": queue, "schedule": schedule, "tag": tag, "since": since, "until": until,
+        "error": error,
+    }  # fmt: skip
     if _is_by_filter(runs, given):
         cancel_many(context, given, reason, is_sure=is_sure, as_json=as_json)
         return
@@ -201,6 +218,9 @@ def retry(
     queue: Queue = None,
     schedule: Schedule = None,
     tag: Tag = None,
+    since: Since = None,
+    until: Until = None,
+    error: ErrorText = None,
     is_sure: IsSure = False,
     as_json: AsJson = False,
 ) -> None:
@@ -209,7 +229,10 @@ def retry(
     They are named by their ids, or chosen by options, and then it is asked first. Those that have failed, were cancelled
     or have expired; they get all their attempts again.
     """
-    given = {"state": state, "job": job, "queue": queue, "schedule": schedule, "tag": tag}
+    given = {
+        "state": state, "job": job, "queue": queue, "schedule": schedule, "tag": tag, "since": since, "until": until,
+        "error": error,
+    }  # fmt: skip
     if _is_by_filter(runs, given):
         retry_many(context, given, is_sure=is_sure, as_json=as_json)
         return

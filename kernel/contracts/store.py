@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from kernel.model import loss
+from kernel.model.run import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,6 +26,10 @@ LOG_BYTES = 64 * 1024
 """The most that is kept of a run's log; of a longer one the oldest lines go."""
 SUSPECT_LOSSES = loss.SUSPECT_LOSSES
 """From so many losses on a run is a suspect: claimed only as one."""
+ERROR_STATES = (RunState.RETRYING, RunState.RUNNING, RunState.FAILED, RunState.CANCELLED, RunState.EXPIRED)
+"""Where a text of an error is looked for unless other states are named."""
+CLOCKS_DIFFER_SECONDS = 60.0
+"""How far the clocks of those who enqueue may be apart for their runs to be found by time."""
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -180,7 +185,13 @@ class Ended(NamedTuple):
 
 
 class RunQuery(NamedTuple):
-    """A filter of runs; newest first. ``before`` is the id of the last run of the page before."""
+    """A filter of runs; newest first. ``before`` is the id of the last run of the page before.
+
+    ``since`` <= enqueued < ``until``, epoch seconds: a store may look for these by the order of the ids, and then does not
+    find a run whose clock was off by more than ``CLOCKS_DIFFER_SECONDS`` when it was enqueued. ``error``: a text that
+    stands in the run's last error as that is shown, ``Type: message``, or in its reason; the letters A to Z are equal to
+    a to z, and no character has a meaning of its own. Without ``states`` it is looked for in runs of ``ERROR_STATES``.
+    """
 
     ids: Sequence[str] | None = None
     states: Sequence[str] | None = None
@@ -190,6 +201,14 @@ class RunQuery(NamedTuple):
     tag: str | None = None
     limit: int = 50
     before: str | None = None
+    since: float | None = None
+    until: float | None = None
+    error: str | None = None
+
+    @property
+    def wanted_states(self) -> Sequence[str] | None:
+        """``states``, or those that are meant where none is named; None for all."""
+        return ERROR_STATES if self.states is None and self.error is not None else self.states
 
 
 class QueueRow(NamedTuple):

@@ -138,6 +138,9 @@ class Failure(NamedTuple):
     def as_text(self) -> str:
         return json.dumps(self._asdict())
 
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}"
+
     @classmethod
     def from_text(cls, text: str) -> Failure:
         """What was written otherwise, by hand say, is the message of an unknown failure."""

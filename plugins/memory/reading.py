@@ -37,10 +37,23 @@ class Reader:
         for run_id in sorted(self._ids(query), reverse=True):
             if query.before is None or run_id < query.before:
                 facts = self.facts(run_id)
-                if facts is not None and _matches(facts, query):
+                if facts is not None and _matches(facts, query) and self._is_wanted(run_id, query):
                     yield self.run(run_id)
 
+    def _is_wanted(self, run_id: str, query: RunQuery) -> bool:
+        """By what few queries ask for."""
+        if (query.since, query.until, query.error) == (None, None, None):
+            return True
+        run = self.run(run_id)
+        return (
+            (query.since is None or run.enqueued >= query.since)
+            and (query.until is None or run.enqueued < query.until)
+            and (query.error is None or _says(run, query.error))
+        )
+
     def count(self, query: RunQuery) -> dict[str, int]:
+        if (query.since, query.until, query.error) != (None, None, None):
+            return dict(Counter(str(run.state) for run in self.runs(query._replace(before=None))))
         if query.ids is None and query.job is query.schedule is query.tag is None:
             counts = self._count_waiting(query)
             counts.update(_count(chain(self._facts_of_held(), self._facts_of_ended()), query))
@@ -76,7 +89,7 @@ class Reader:
         """All that may match, each once."""
         if query.ids is not None:
             return set(query.ids)
-        states = None if query.states is None else set(query.states)
+        states = None if query.wanted_states is None else set(query.wanted_states)
         places: list[Iterable[str]] = []
         if states is None or states & WAITING:
             places.append(self._waiting)
@@ -125,10 +138,21 @@ def _of_ended(done: Done) -> Facts:
 
 def _matches(facts: Facts, query: RunQuery) -> bool:
     state, job, queue, extra = facts
+    states = query.wanted_states
     return (
-        (query.states is None or state in query.states)
+        (states is None or state in states)
         and (query.job is None or job == query.job)
         and (query.queue is None or queue == query.queue)
         and (query.schedule is None or (extra is not None and extra.schedule == query.schedule))
         and (query.tag is None or (extra is not None and query.tag in extra.tags))
     )
+
+
+def _says(run: Run, text: str) -> bool:
+    """Whether the run's error or reason has this text in it, whatever the case of A to Z."""
+    wanted = _folded(text)
+    return any(wanted in _folded(said) for said in (str(run.error or ""), run.reason or ""))
+
+
+def _folded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass").lower()

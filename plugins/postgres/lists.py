@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kernel.contracts.store import Edge, QueueRow, RunLog, RunQuery
-from kernel.model.run import FINAL
+from kernel.contracts.store import CLOCKS_DIFFER_SECONDS, Edge, QueueRow, RunLog, RunQuery
+from kernel.model.run import FINAL, RunState
 from kernel.model.schedule import Tick
 
 from .ids import known_id, known_ids
 from .limits import windows
 from .rates import Window
-from .rows import codes_of, run_of, state_name
+from .rows import ascii_lower, codes_of, run_of, state_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,29 +22,33 @@ if TYPE_CHECKING:
 
     from .database import Database
 
-_BAD = FINAL - {"completed"}
-
 
 async def runs(database: Database, query: RunQuery) -> list[Run]:
     """Newest first."""
-    page = [*_filter(query), known_id(query.before), query.limit]
+    wanted = [*_filter(query), *await _span(database, query), query.limit]
     if query.ids is not None:
-        rows = await database.rows("list_of", *page, known_ids(query.ids))
-    elif query.states is not None and not FINAL.intersection(query.states):
-        rows = await database.rows("list_unfinished", *page)
-    elif query.states is not None and _BAD.issuperset(query.states):
-        rows = await database.rows("list_ended_badly", *page)
+        rows = await database.rows("list_of", *wanted, known_ids(query.ids))
+    elif _is_indexed(query):
+        parts = [await database.rows(f"list_{name}", codes, *wanted[1:]) for name, codes in _parts(query)]
+        # By their ids: one that has ended meanwhile may be in both.
+        found = {row[0]: row for rows in parts for row in rows}
+        rows = [found[run_id] for run_id in sorted(found, reverse=True)[: query.limit]]
     else:
-        rows = await database.rows("list_newest", *page)
+        rows = await database.rows("list_newest", *wanted)
     return [run_of(row) for row in rows]
 
 
 async def count(database: Database, query: RunQuery) -> dict[str, int]:
     """Only states that there are."""
+    wanted = [*_filter(query), *await _span(database, query._replace(before=None))]
     if query.ids is not None:
-        rows = await database.rows("count_of", *_filter(query), known_ids(query.ids))
+        rows = await database.rows("count_of", *wanted, known_ids(query.ids))
+    elif _is_indexed(query):
+        rows = [
+            row for name, codes in _parts(query) for row in await database.rows(f"count_{name}", codes, *wanted[1:])
+        ]
     else:
-        rows = await database.rows("count", *_filter(query))
+        rows = await database.rows("count", *wanted)
     found: dict[str, int] = {}
     for code, number in rows:
         state = state_name(code)
@@ -52,9 +56,33 @@ async def count(database: Database, query: RunQuery) -> dict[str, int]:
     return found
 
 
+def _is_indexed(query: RunQuery) -> bool:
+    """Whether there are indexes by which each of the states is found; there is none of what has completed."""
+    return query.wanted_states is not None and RunState.COMPLETED not in query.wanted_states
+
+
+def _parts(query: RunQuery) -> list[tuple[str, list[int]]]:
+    """The ends of the statements' names by which the states are found, and the codes for each."""
+    states = set(query.wanted_states or ())
+    parts = [("unfinished", states - FINAL), ("ended_badly", states & FINAL)]
+    return [(name, codes_of([*some])) for name, some in parts if some]
+
+
 def _filter(query: RunQuery) -> list[Any]:
-    states = None if query.states is None else codes_of(query.states)
-    return [states, query.job, query.queue, query.schedule, query.tag]
+    states = None if query.wanted_states is None else codes_of(query.wanted_states)
+    error = None if query.error is None else ascii_lower(query.error)
+    return [states, query.job, query.queue, query.schedule, query.tag, query.since, query.until, error]
+
+
+async def _span(database: Database, query: RunQuery) -> list[str | None]:
+    """The ids between which the runs of this query stand: from the first on, and before the second."""
+    first, before = None, known_id(query.before)
+    if query.since is not None and query.ids is None:
+        first = await database.value("first_since", query.since - CLOCKS_DIFFER_SECONDS, 0)
+    if query.until is not None and query.ids is None:
+        past: str | None = await database.value("first_since", query.until + CLOCKS_DIFFER_SECONDS, 1)
+        before = min((one for one in (before, past) if one is not None), default=None)
+    return [first, before]
 
 
 async def queues(database: Database) -> list[QueueRow]:

@@ -95,3 +95,8 @@ def clean(text: str | None) -> str | None:
     if text is None or (text.isascii() and "\0" not in text):
         return text
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def ascii_lower(text: str) -> str:
+    """As SQL's ``lower`` in the collation "C", of a text as PostgreSQL can keep it."""
+    return (clean(text) or "").encode("utf-8").lower().decode("utf-8")

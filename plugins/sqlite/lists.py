@@ -6,13 +6,13 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from kernel.contracts.store import QueueRow, RunQuery
-from kernel.model.run import FINAL
+from kernel.contracts.store import CLOCKS_DIFFER_SECONDS, QueueRow, RunQuery
+from kernel.model.run import FINAL, RunState
 from kernel.model.schedule import Tick
 
 from .database import json_of
 from .rates import instant_of
-from .rows import STATE_OF, codes_of, run_of, tag_filter
+from .rows import STATE_OF, ascii_lower, codes_of, run_of, tag_filter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .database import Database
 
 _WINDOW = 2_000
-_BAD = FINAL - {"completed"}
 
 
 def runs(database: Database, query: RunQuery) -> list[Run]:
@@ -33,25 +32,48 @@ def runs(database: Database, query: RunQuery) -> list[Run]:
 
 def _listed(database: Database, query: RunQuery, wanted: dict[str, Any]) -> str:
     """The seqs, as JSON: mostly the newest runs will do; when they do not, the indexes are asked, and last every run."""
-    page = {"before": query.before, "limit": query.limit}
     if query.ids is not None:
-        return str(database.value("list_of", **wanted, **page, seqs=_seqs_of(database, query.ids)))
+        span = {"first": "", "before": query.before}
+        return str(database.value("list_of", **wanted, **span, limit=query.limit, seqs=_seqs_of(database, query.ids)))
+    page = {**_span(database, query), "limit": query.limit}
     if all(value is None for value in wanted.values()):
         return str(database.value("list_newest", **wanted, **page))
-    size, found = database.row("list_window", **wanted, before=query.before, limit=_WINDOW)
+    size, found = database.row("list_window", **wanted, **{**page, "limit": _WINDOW})
     seqs = json.loads(found)[: query.limit]
     if len(seqs) == query.limit or size < _WINDOW:
         return json_of(seqs)
-    return str(database.value(_index_for(query), **wanted, **page))
+    if _is_indexed(query):
+        found = _by_state(database, query, wanted, page)
+        return str(database.value("list_of", **wanted, **page, seqs=json_of(found)))
+    return str(database.value("list_newest" if query.job is None else "list_job", **wanted, **page))
 
 
-def _index_for(query: RunQuery) -> str:
-    """The statement that finds the runs of this query without reading all others, if there is one."""
-    if query.states is not None and not FINAL.intersection(query.states):
-        return "list_unfinished"
-    if query.states is not None and _BAD.issuperset(query.states):
-        return "list_ended_badly"
-    return "list_newest" if query.job is None else "list_job"
+def _span(database: Database, query: RunQuery) -> dict[str, Any]:
+    """The ids between which the runs of this query stand: from ``first`` on, and before ``before``."""
+    first, before = "", query.before
+    if query.since is not None:
+        first = database.value("first_since", instant=query.since - CLOCKS_DIFFER_SECONDS, above=0)
+    if query.until is not None:
+        past = database.value("first_since", instant=query.until + CLOCKS_DIFFER_SECONDS, above=1)
+        before = past if before is None else min(before, past)
+    return {"first": first, "before": before}
+
+
+def _is_indexed(query: RunQuery) -> bool:
+    """Whether there are indexes by which each of the states is found; there is none of what has completed."""
+    return query.wanted_states is not None and RunState.COMPLETED not in query.wanted_states
+
+
+def _by_state(database: Database, query: RunQuery, wanted: dict[str, Any], page: dict[str, Any]) -> list[int]:
+    """The seqs of the newest runs of each state, in no order; of all when the limit is less than 0."""
+    states = set(query.wanted_states or ())
+    found: list[int] = []
+    for code in codes_of(states & FINAL):
+        found += json.loads(database.value("list_ended_badly", **wanted, **page, state=code))
+    if states - FINAL:
+        unfinished = {**wanted, "states": json_of(codes_of(states - FINAL))}
+        found += json.loads(database.value("list_unfinished", **unfinished, **page))
+    return found
 
 
 def count(database: Database, query: RunQuery) -> dict[str, int]:
@@ -59,11 +81,16 @@ def count(database: Database, query: RunQuery) -> dict[str, int]:
     wanted = _filter(query)
     if query.ids is not None:
         found = database.rows("count_of", **wanted, seqs=_seqs_of(database, query.ids))
-    elif query.queue is query.schedule is query.tag is None:
+    elif all(wanted[name] is None for name in wanted.keys() - {"states", "job"}):
         every = database.rows("count_all") if query.job is None else database.rows("count_job", job=query.job)
         found = [row for row in every if row[1] and (query.states is None or STATE_OF[row[0]] in query.states)]
-    else:
+    elif _is_indexed(query):
+        page = {**_span(database, query._replace(before=None)), "limit": -1}
+        found = database.rows("count_of", **wanted, seqs=json_of(_by_state(database, query, wanted, page)))
+    elif query.since is query.until is None:
         found = database.rows("count", **wanted)
+    else:
+        found = database.rows("count_between", **wanted, **_span(database, query._replace(before=None)))
     counted: Counter[str] = Counter()
     for code, number in found:
         counted[str(STATE_OF[code])] += number
@@ -71,15 +98,15 @@ def count(database: Database, query: RunQuery) -> dict[str, int]:
 
 
 def _filter(query: RunQuery) -> dict[str, Any]:
-    codes = None
-    if query.states is not None:
-        codes = json_of(codes_of(query.states))
     return {
-        "states": codes,
+        "states": None if query.wanted_states is None else json_of(codes_of(query.wanted_states)),
         "job": query.job,
         "queue": query.queue,
         "schedule": query.schedule,
         "tag": tag_filter(query.tag),
+        "since": query.since,
+        "until": query.until,
+        "error": None if query.error is None else ascii_lower(query.error),
     }
 
 

@@ -82,6 +82,11 @@ def tag_filter(tag: str | None) -> str | None:
     return None if tag is None else f",{json.dumps(tag)}"
 
 
+def ascii_lower(text: str) -> str:
+    """As SQL's ``lower``. Half a character is in no run: what stands in its place is not either."""
+    return text.encode("utf-8", "replace").lower().decode()
+
+
 def number(value: Any) -> float:
     """A number out of JSON: multiplied by BITS, or as text where that is not exact."""
     return value / BITS if type(value) is int else float(value)

@@ -1,11 +1,14 @@
 """The statements of ``sql/``. A line that ends in ``-- each`` stands once for each row that is given.
 
+A line ``-- part NAME`` stands for the file of this name in ``sql/parts/``: what several statements have in common.
+
 A statement for many rows is one step of SQLite: a step gives the interpreter's lock away, and with a busy main thread
 it takes milliseconds to get it back. Sizes are powers of two, filled up with NULLs, so that few texts are prepared.
 """
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from itertools import chain, repeat
 from pathlib import Path
@@ -16,11 +19,16 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 1024
 _EACH = "-- each\n"
+_PART = re.compile(r"^ *-- part (\w+)\n", re.MULTILINE)
 _FOLDER = Path(__file__).with_name("sql")
 
 
 @cache
 def statement(name: str) -> str:
+    return _PART.sub(lambda found: _text(f"parts/{found[1]}"), _text(name))
+
+
+def _text(name: str) -> str:
     return (_FOLDER / f"{name}.sql").read_text("utf-8")
 
 

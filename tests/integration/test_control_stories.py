@@ -12,6 +12,7 @@ from kernel.model.errors import ConfigError, RequestError, UnknownNameError
 from kernel.model.events import RunCancelled
 from kernel.model.queue import Queue
 from kernel.model.rate import RateLimit
+from kernel.model.run import iso
 from kernel.testing import settle, until
 from tests.flow_kit import Flow, every, job_of, running
 
@@ -183,10 +184,18 @@ async def test_when_one_of_the_named_runs_cannot_be_retried_none_is() -> None:
         (
             "runs_retry_all",
             {"jobs": "demo.work"},
-            "retry: no filter named 'jobs'; expected state, job, queue, schedule, tag",
+            "retry: no filter named 'jobs'; expected state, job, queue, schedule, tag, since",
         ),
         ("runs_select", {"purpose": "delete", "job": "demo.work"}, "purpose: 'delete': expected one of cancel, retry"),
         ("runs_cancel_all", {"job": "demo.wrok"}, "no job named 'demo.wrok'. Did you mean \"demo.work\"?"),
+        ("runs_list", {"since": "yesterday"}, "since: 'yesterday': expected ISO 8601, as"),
+        ("runs_list", {"until": True}, "until: True: expected ISO 8601"),
+        ("runs_list", {"since": "nan"}, "since: 'nan': expected ISO 8601"),
+        ("runs_list", {"since": 10**400}, "since: 1000"),
+        ("runs_list", {"since": "1h", "until": "2h"}, "until: '2h': expected an instant after since, which is "),
+        ("runs_list", {"error": ""}, "error: '': expected a text of 1 to 500 characters"),
+        ("runs_list", {"error": ["x"]}, "error: ['x']: expected a text"),
+        ("runs_cancel_all", {"since": "x" * 99}, "since: 'xxx"),
         ("runs_list", {"job": "demo.wrok"}, "no job named 'demo.wrok'. Did you mean \"demo.work\"?"),
         ("runs_list", {"queue": "defualt"}, "no queue named 'defualt'. Did you mean \"default\"?"),
         ("runs_list", {"schedule": "demo.wrk"}, "no schedule named 'demo.wrk'. Did you mean \"demo.work\"?"),
@@ -320,6 +329,27 @@ async def test_where_they_change_something_they_are_taken(options: dict[str, Any
         [row] = await flow.store.schedules()
 
     assert row.name == "often"
+
+
+async def test_runs_are_listed_and_retried_by_when_they_were_enqueued_and_by_their_error() -> None:
+    async with running(*JOBS) as flow:
+        control, begin = control_of(flow), flow.clock.now()
+        first = (await many(flow, "demo.fails", 3))[2]
+        await flow.clock.advance(7200)
+        later = (await many(flow, "demo.fails", 3))[2]
+        await flow.clock.advance(60)
+        by_error = await control.runs_list(error="VALUEerror: 2")
+        by_age = await control.runs_list(error="2", since="1h")
+        by_instant = await control.runs_list(error="2", until=iso(begin + 60))
+        by_epoch = await control.runs_list(error="2", until=begin + 60, since=str(begin - 1))
+        told = await control.runs_select(purpose="retry", error="2", since="1h")
+        tally = await control.runs_retry_all(error="2", since="1h")
+
+    assert [run["id"] for run in by_error] == [later.id, first.id]
+    assert [run["id"] for run in by_age] == [later.id]
+    assert [run["id"] for run in by_instant] == [run["id"] for run in by_epoch] == [first.id]
+    assert told == [{"id": later.id, "job": "demo.fails", "state": "failed"}]
+    assert tally["retried"] == 1
 
 
 async def test_who_lists_the_degraded_runs_is_told_how_they_are_found() -> None:

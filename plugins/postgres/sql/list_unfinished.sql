@@ -16,7 +16,6 @@ WHERE run.id = ANY (ARRAY(
     SELECT id FROM mainspring.run WHERE state >= 1 AND state <= 3 AND state = ANY ($1)
     UNION ALL
     SELECT id FROM mainspring.run WHERE state = 5 AND 5 = ANY ($1)
-)) AND ($1::smallint[] IS NULL OR state = ANY ($1)) AND ($2::text IS NULL OR job = $2) AND ($3::text IS NULL OR queue = $3)
-    AND ($4::text IS NULL OR schedule = $4) AND ($5::text IS NULL OR tags @> ARRAY[$5])
-    AND ($6::uuid IS NULL OR run.id < $6)
-ORDER BY run.id DESC LIMIT $7
+)) AND ($1::smallint[] IS NULL OR state = ANY ($1))
+-- part run_filter
+ORDER BY run.id DESC LIMIT $11

@@ -1,10 +1,8 @@
+-- One state at a time: its newest are found without sorting all of them.
 SELECT json_group_array(seq) FROM (
     SELECT seq FROM run INDEXED BY run_ended_badly
-    WHERE state >= 7 AND state IN (SELECT value FROM json_each(:states))
-        AND (:job IS NULL OR job = :job)
-        AND (:queue IS NULL OR queue = :queue)
-        AND (:schedule IS NULL OR schedule = :schedule)
-        AND (:tag IS NULL OR instr(',' || substr(run.tags, 2), :tag))
-        AND id < coalesce(:before, x'')
+    WHERE state >= 7 AND state = :state
+        -- part run_filter
+        AND id >= :first AND id < coalesce(:before, x'')
     ORDER BY id DESC LIMIT :limit
 )

@@ -12,9 +12,7 @@ SELECT json_group_array(seq) FROM (
     )
         AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
         AND job = :job
-        AND (:queue IS NULL OR queue = :queue)
-        AND (:schedule IS NULL OR schedule = :schedule)
-        AND (:tag IS NULL OR instr(',' || substr(run.tags, 2), :tag))
-        AND id < coalesce(:before, x'')
+        -- part run_filter
+        AND id >= :first AND id < coalesce(:before, x'')
     ORDER BY id DESC LIMIT :limit
 )

@@ -1,10 +1,7 @@
 SELECT json_group_array(seq) FROM (
     SELECT seq FROM json_each(:seqs) AS wanted CROSS JOIN run NOT INDEXED ON run.seq = wanted.value
     WHERE (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
-        AND (:job IS NULL OR job = :job)
-        AND (:queue IS NULL OR queue = :queue)
-        AND (:schedule IS NULL OR schedule = :schedule)
-        AND (:tag IS NULL OR instr(',' || substr(run.tags, 2), :tag))
-        AND run.id < coalesce(:before, x'')
+        -- part run_filter
+        AND run.id >= :first AND run.id < coalesce(:before, x'')
     ORDER BY run.id DESC LIMIT :limit
 )

@@ -12,10 +12,7 @@ SELECT json_group_array(seq) FROM (
         UNION ALL
         SELECT seq FROM wanted CROSS JOIN run INDEXED BY run_running WHERE wanted.state = 5 AND run.state = 5
     )
-        AND (:job IS NULL OR job = :job)
-        AND (:queue IS NULL OR queue = :queue)
-        AND (:schedule IS NULL OR schedule = :schedule)
-        AND (:tag IS NULL OR instr(',' || substr(run.tags, 2), :tag))
-        AND id < coalesce(:before, x'')
+        -- part run_filter
+        AND id >= :first AND id < coalesce(:before, x'')
     ORDER BY id DESC LIMIT :limit
 )

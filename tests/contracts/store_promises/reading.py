@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from kernel.contracts.store import RunQuery, Store
-from kernel.model.run import Run
+from kernel.model.run import Failure, Run
 from tests.contracts.store_promises.samples import (
+    DAY,
     NO_LIMIT,
     NOW,
     change,
@@ -31,6 +32,12 @@ async def _mixed(store: Store) -> None:
     await store.enqueue(
         [new(5), later(6, NOW + 5, tags=("blue",)), tick_run(7, NOW, state="blocked", queue="washing")], NO_LIMIT
     )
+
+
+def _made_at(instant: float) -> str:
+    """The id of a run that was made then."""
+    bits = f"{int(instant * 1000):012x}"
+    return f"{bits[:8]}-{bits[8:]}-7000-8000-000000000001"
 
 
 class Reading:
@@ -94,6 +101,132 @@ class Reading:
         await _mixed(store)
 
         assert await store.count(RunQuery(**query)) == expected
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ({"since": NOW + 200}, [3, 2]),
+            ({"until": NOW + 200}, [1]),
+            ({"since": NOW + 200, "until": NOW + 300}, [2]),
+            ({"since": NOW + 200.5, "until": NOW + 300}, []),
+            ({"since": NOW - DAY, "until": NOW + DAY, "limit": 2}, [3, 2]),
+            ({"since": NOW, "before": id_of(3), "limit": 1}, [2]),
+            ({"until": NOW + 300, "before": id_of(2)}, [1]),
+            ({"since": NOW + 100, "states": ["failed", "scheduled"]}, [3, 1]),
+            ({"since": NOW + 150, "job": "fleet.wash"}, [2]),
+            ({"ids": [id_of(1), id_of(2)], "until": NOW + 150}, [1]),
+            ({"since": NOW + DAY}, []),
+            ({"until": NOW - DAY}, []),
+        ],
+    )
+    async def test_runs_are_found_by_when_they_were_enqueued(
+        self, store: Store, query: dict[str, Any], expected: list[int]
+    ) -> None:
+        await ended(store, new(1, enqueued=NOW + 100), "failed")
+        await ended(store, new(2, "fleet.wash", enqueued=NOW + 200))
+        await store.enqueue([later(3, NOW + 900, enqueued=NOW + 300)], NO_LIMIT)
+
+        found = await store.runs(RunQuery(**query))
+        counts = await store.count(RunQuery(**{**query, "before": None}))
+
+        assert numbers(found) == expected
+        if not {"before", "limit"} & query.keys():
+            assert sum(counts.values()) == len(expected)
+
+    async def test_a_time_is_found_among_runs_of_many_milliseconds(self, store: Store) -> None:
+        at = {number: NOW + number * 90.0 for number in range(300)}
+        runs = [new(number, enqueued=at[number])._replace(id=_made_at(at[number])) for number in at]
+        await store.enqueue(runs, NO_LIMIT)
+
+        found = await store.runs(RunQuery(since=at[40], until=at[260], limit=1000))
+        newest = await store.runs(RunQuery(since=at[40], until=at[260], limit=3))
+        counts = await store.count(RunQuery(since=at[299], queue="default"))
+
+        assert [run.enqueued for run in found] == [at[number] for number in range(259, 39, -1)]
+        assert newest == found[:3]
+        assert counts == {"queued": 1}
+
+    async def test_of_clocks_that_differ_by_a_minute_no_run_is_missed(self, store: Store) -> None:
+        ahead = new(1, enqueued=NOW + 30)._replace(id=_made_at(NOW - 29))
+        behind = new(2, enqueued=NOW - 29)._replace(id=_made_at(NOW + 30))
+        await store.enqueue([ahead, behind], NO_LIMIT)
+
+        assert [run.id for run in await store.runs(RunQuery(since=NOW))] == [ahead.id]
+        assert [run.id for run in await store.runs(RunQuery(until=NOW))] == [behind.id]
+
+    @pytest.mark.parametrize(
+        ("error", "expected"),
+        [
+            ("car 42", [6, 1]),
+            ("VALUEerror", [6, 1]),
+            ("ValueError: bad", [6, 1]),
+            ("100%_sure", [2]),
+            ("100%", [2]),
+            ("1__%", []),
+            ('it\'s "so"', [2]),
+            ("\\path", [2]),
+            ("Äpfel", [2]),
+            ("äPFEL", []),
+            ("no longer", [3]),
+            ("nfoo", []),
+            ("e4", []),
+            ("traceback", []),
+            ("secret line", []),
+            ("message", []),
+            ("unknown: no json", [5]),
+            ('{"a"', []),
+            ("\0", []),
+            ("\ud800", []),
+        ],
+    )
+    async def test_runs_are_found_by_a_text_of_their_error_or_reason(
+        self, store: Store, error: str, expected: list[int]
+    ) -> None:
+        await self._failed(store)
+
+        found = await store.runs(RunQuery(error=error))
+        counts = await store.count(RunQuery(error=error))
+
+        assert numbers(found) == expected
+        assert sum(counts.values()) == len(expected)
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ({"states": ["failed"]}, [1]),
+            ({"states": ["completed"]}, [4]),
+            ({"states": ["completed", "retrying", "failed"]}, [6, 4, 1]),
+            ({"states": ["queued", "blocked"]}, []),
+            ({"job": "fleet.wash"}, [6]),
+            ({"limit": 1}, [6]),
+            ({"before": id_of(6)}, [1]),
+            ({"ids": [id_of(1), id_of(2)]}, [1]),
+            ({"since": NOW + 1}, []),
+        ],
+    )
+    async def test_a_text_of_an_error_goes_with_other_filters(
+        self, store: Store, query: dict[str, Any], expected: list[int]
+    ) -> None:
+        await self._failed(store)
+
+        found = await store.runs(RunQuery(error="Car 42", **query))
+
+        assert numbers(found) == expected
+        if not {"before", "limit"} & query.keys():
+            assert sum((await store.count(RunQuery(error="Car 42", **query))).values()) == len(expected)
+
+    async def _failed(self, store: Store) -> None:
+        """Runs 1 to 5 have ended, all but 4 badly, 6 waits for its retry; 4 completed after an error."""
+        error = Failure("ValueError", "bad car 42", "secret line").as_text()
+        odd = Failure("X", '100%_sure it\'s "so" \\path\nfoo Äpfel').as_text()
+        await ended(store, new(1), "failed", error=error)
+        await ended(store, new(2), "failed", error=odd)
+        await ended(store, new(3), "cancelled")
+        await ended(store, new(4), error=error)
+        await ended(store, new(5), "failed", error="no json")
+        claimed = await claim_one(store, new(6, "fleet.wash"))
+        await store.finish([change(claimed, "retrying", due=NOW + 9, error=error)])
+        await store.enqueue([later(7, NOW + 50)], NO_LIMIT)
 
     async def test_the_runs_that_are_found_are_whole_rows(self, store: Store) -> None:
         await _mixed(store)

@@ -138,8 +138,8 @@ async def test_what_waits_is_counted_and_listed_without_reading_the_history(
         "waiting": (await _read(connection, "waiting", ["default", 1_000_000]))[0],
         "queues": (await _read(connection, "queues", []))[0],
         "cancels": (await _read(connection, "cancels", ["kernel-1"]))[0],
-        "list_unfinished": (await _read(connection, "list_unfinished", [[4, 5], *[None] * 5, 50]))[0],
-        "list_newest": (await _read(connection, "list_newest", [*[None] * 6, 50]))[0],
+        "list_unfinished": (await _read(connection, "list_unfinished", [[4, 5], *[None] * 9, 50]))[0],
+        "list_newest": (await _read(connection, "list_newest", [*[None] * 10, 50]))[0],
         "holders": (await _read(connection, "holders", ["kernel-2"]))[0],
     }
 

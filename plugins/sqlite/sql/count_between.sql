@@ -1,0 +1,5 @@
+SELECT state, count(*) FROM run INDEXED BY sqlite_autoindex_run_1
+WHERE (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+        -- part run_filter
+    AND id >= :first AND id < coalesce(:before, x'')
+GROUP BY state
