@@ -23,7 +23,7 @@ from kernel.flow.event_bus import EventBus
 from kernel.flow.intake import Intake
 from kernel.flow.recorder import Recorder
 from kernel.model.announcement import describe_job
-from kernel.model.errors import RequestError, StoreError, UnknownNameError
+from kernel.model.errors import ConfigError, RequestError, StoreError, UnknownNameError
 from kernel.plugin_host import open_store
 from kernel.plugin_store import store_file
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from kernel.config import Config
     from kernel.contracts.store import Store
     from kernel.model.breaker import BreakerTable
+    from kernel.model.errors import MainspringError
 
 Json = dict[str, Any]
 
@@ -178,7 +179,16 @@ class Desk:
 
 
 async def _counter(config: Config, url: str) -> Counter:
-    return _AtKernel(config) if config.kernel.store.startswith("memory:") else await _AtStore(config).open(url)
+    if config.kernel.store.startswith("memory:"):
+        return _AtKernel(config)
+    try:
+        return await _AtStore(config).open(url)
+    except (ConfigError, StoreError) as error:
+        store = await open_store(url)
+        away = _WhereStoreIsAway(config, store.url, error)
+        if not store.is_shared or not await away.sockets():
+            raise
+        return away
 
 
 class _AtStore:
@@ -266,6 +276,24 @@ class _AtStore:
             self._catalog.add(job for state in prepared.states for job in state.jobs)
 
 
+class _WhereStoreIsAway:
+    """The server cannot be used just now, and kernels of this machine live without it: they can be asked how they are."""
+
+    def __init__(self, config: Config, url: str, error: MainspringError) -> None:
+        self._config = config
+        self._url = url
+        self._error = error
+
+    async def close(self) -> None:
+        pass
+
+    async def call(self, operation: str, arguments: Json) -> Any:  # noqa: ARG002 - none can be carried out
+        raise self._error
+
+    async def sockets(self) -> list[Path]:
+        return [path for path in _sockets_in(self._config) if await _has_store(path, self._url)]
+
+
 class _AtKernel:
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -288,18 +316,22 @@ class _AtKernel:
             raise StoreError(str(error)) from None
 
     async def sockets(self) -> list[Path]:
-        return [path for path in sorted(self._config.kernel.run_dir.glob("*.sock")) if await _is_in_memory(path)]
+        return [path for path in _sockets_in(self._config) if await _has_store(path, "memory:")]
 
 
-async def _is_in_memory(socket: Path) -> bool:
-    """Whether a kernel with a store of this kind is behind it: a killed one leaves its socket there."""
+def _sockets_in(config: Config) -> list[Path]:
+    return sorted(config.kernel.run_dir.glob("*.sock"))
+
+
+async def _has_store(socket: Path, url: str) -> bool:
+    """Whether a kernel is behind it whose store's URL begins so: a killed one leaves its socket there."""
     try:
         answer: Json = await ask_soon(socket, "health", {})
     except TimeoutError:
         return True  # nobody can say; the next question tells what is wrong with it
     except OSError:
         return False
-    return str(answer["store"]).startswith("memory:")
+    return str(answer["store"]).startswith(url)
 
 
 async def ask_soon(socket: Path, operation: str, arguments: Json) -> Any:

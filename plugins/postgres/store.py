@@ -6,6 +6,7 @@ Called by kernels and by clients; the steps are in the modules beside this one, 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -66,6 +67,8 @@ if TYPE_CHECKING:
     from kernel.model.schedule import ScheduleRow, Tick
 
     from .status import StoreStatus
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -132,7 +135,10 @@ class PostgresStore:
     async def open(self, kernel: KernelRow | None) -> None:
         if self._turns is not None:
             raise StoreError(f"{self.url}: the store is open already")
-        connection, *_ = await open_at(self._address, self._statements, self._clock, kernel, self._lease_seconds)
+        connection, before, _ = await open_at(self._address, self._statements, self._clock, kernel, self._lease_seconds)
+        if before is None:
+            # A kernel is expected to; of a command it may be a word misspelt in the URL.
+            log.log(logging.INFO if kernel else logging.WARNING, "there was no store at %s yet: it was made", self.url)
         connections = Connections(self._address, self._trouble)
         connections.adopt(connection)
         self._kernel = kernel

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kernel.testing import until
+from tests.acceptance.cli_program import CONFIG, Place
 from tests.acceptance.rig.works import LIMIT, QUICK_LEASE, Works, at_work, stop, warnings_of
 from tests.postgres_server import processes_of
 
@@ -101,3 +102,21 @@ async def pause(works: Works, server: Server, tell: Tell, *, seconds: float, lea
 
     assert not (wrong := await works.wrong()), "\n".join(wrong) + works.logs()
     assert took < BACK_SECONDS
+
+
+def test_health_is_told_while_the_server_is_away(tmp_path: Path, own_server: Server, own_url: str) -> None:
+    place = Place(tmp_path, CONFIG.replace("sqlite:///var/store.db", own_url))
+    kernel = place.kernel()
+    try:
+        own_server.stop(signal.SIGQUIT)
+        health, plugins, runs = place.run("health"), place.run("plugins", "list"), place.run("runs", "list")
+    finally:
+        kernel.kill()
+    dead = place.run("health")
+
+    assert (health.status, plugins.status) == (1, 0)
+    assert "unhealthy  kernel" in health.out
+    assert "enabled" in plugins.out
+    assert (runs.status, runs.out) == (2, "")
+    # And with no kernel that could say it, it is the server of which the command tells.
+    assert (dead.status, dead.out, dead.err) == (2, "", runs.err)

@@ -35,6 +35,21 @@ def _with(url: str, *, user: str | None = None, path: str | None = None) -> str:
     return urlunsplit(parts._replace(netloc=netloc, path=parts.path if path is None else path))
 
 
+async def test_a_client_that_made_the_store_is_told_so_and_the_next_one_is_not(
+    fresh_database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = with_options(fresh_database, schema="misspelt")
+    said = []
+    for _ in range(2):
+        caplog.clear()
+        store = PostgresStore(url)
+        await store.open(None)
+        await store.close()
+        said.append([record.getMessage() for record in caplog.records if record.levelname == "WARNING"])
+
+    assert said == [[f"there was no store at {store.url} yet: it was made"], []]
+
+
 async def test_a_server_that_does_not_answer_is_named() -> None:
     said = await _refusal(f"postgresql://me:{CANARY}@127.0.0.1:1/main")
 
