@@ -15,11 +15,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import web
 from benchmarks.measure import median
 
 PARTS = [
     "bare-heap", "bare-priority-queue", "memory", "memory-features", "bare-sqlite", "sqlite", "sqlite-features",
-    "sqlite-observers", "bare-aiocron", "schedules",
+    "sqlite-observers", "web", "bare-aiocron", "schedules",
 ]  # fmt: skip
 console = Console()
 
@@ -66,6 +67,12 @@ def show(figures: dict[str, Any]) -> None:
             show_features(f"One feature of the queue each, {store}", figures[f"{store}-features"], "noop")
     if "sqlite-observers" in figures:
         show_features("Health, notify, heartbeat and metrics, SQLite", figures["sqlite-observers"], "none")
+    if "web" in figures:
+        for title, columns, rows in web.tables(figures["web"]):
+            table = Table(*columns, title=title, title_justify="left")
+            for row in rows:
+                table.add_row(*row)
+            console.print(table)
     show_schedules(figures.get("schedules"), figures.get("bare-aiocron"))
 
 

@@ -268,6 +268,10 @@ async def measure(part: str, count: int) -> dict[str, Any]:  # noqa: C901, PLR09
             return await features_part("sqlite:///{folder}/bench.db", count)
         case "sqlite-observers":
             return await observers_part("sqlite:///{folder}/bench.db", count)
+        case "web":
+            from benchmarks.web import web_part  # noqa: PLC0415 - it imports this module
+
+            return await web_part(count)
         case "schedules":
             return await schedules_part(count, 20.0)
         case _:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kernel import events
     from kernel.blocking_client import BlockingClient
+    from kernel.cli.job_words import policy_words
     from kernel.cli.plugin_question import ask_kernels
     from kernel.client import Client
     from kernel.contracts.service import Periodic
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         PayloadError,
         RequestError,
         RetryAfter,
+        ScheduleExistsError,
         Snooze,
         StoreError,
         StoreFullError,
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from kernel.model.run import Run, RunState
     from kernel.model.tally import Tally
     from kernel.model.unique import Unique
-    from kernel.upcoming import longest_gap, upcoming
+    from kernel.upcoming import cron_in_words, longest_gap, upcoming
 
 _HOMES = {
     "kernel.decorators": ("job", "cron", "every", "after"),
@@ -61,15 +63,16 @@ _HOMES = {
     "kernel.kernel": ("Kernel",),
     "kernel.client": ("Client",),
     "kernel.blocking_client": ("BlockingClient",),
-    "kernel.upcoming": ("upcoming", "longest_gap"),
+    "kernel.upcoming": ("upcoming", "longest_gap", "cron_in_words"),
     "kernel.contracts.service": ("Periodic",),
     "kernel.model.duration": ("Duration", "seconds", "words"),
     "kernel.model.tally": ("Tally",),
     "kernel.cli.plugin_question": ("ask_kernels",),
+    "kernel.cli.job_words": ("policy_words",),
     "kernel.model.check": ("Check",),
     "kernel.model.errors": (
         "RetryAfter", "Snooze", "Cancel", "GiveUp", "BreakerOpen", "CrashError", "MainspringError", "ConfigError", "RequestError",
-        "UnknownNameError", "PayloadError", "StoreError", "StoreFullError",
+        "UnknownNameError", "PayloadError", "ScheduleExistsError", "StoreError", "StoreFullError",
     ),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -90,7 +93,8 @@ __all__ = [
     "job", "cron", "every", "after", "hookimpl", "Context", "Retry", "Keep", "Unique", "RateLimit", "Breaker",
     "RetryAfter", "Snooze", "Cancel", "GiveUp", "BreakerOpen", "CrashError",
     "Check",
-    "Periodic", "Tally", "Duration", "seconds", "words", "ask_kernels",
-    "events", "Notice", "Run", "RunState", "Kernel", "Client", "BlockingClient", "upcoming", "longest_gap",
-    "MainspringError", "ConfigError", "RequestError", "UnknownNameError", "PayloadError", "StoreError", "StoreFullError",
+    "Periodic", "Tally", "Duration", "seconds", "words", "ask_kernels", "policy_words",
+    "events", "Notice", "Run", "RunState", "Kernel", "Client", "BlockingClient", "upcoming", "longest_gap", "cron_in_words",
+    "MainspringError", "ConfigError", "RequestError", "UnknownNameError", "PayloadError", "ScheduleExistsError", "StoreError",
+    "StoreFullError",
 ]  # fmt: skip

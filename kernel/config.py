@@ -219,5 +219,5 @@ class _Reader:
 
 __all__ = [
     "DEFAULT_NAME", "MAX_PROBLEMS", "Config", "KernelConfig", "PluginConfig",
-    "check_plugin_name", "error_of", "load_config", "parse_config", "read_config",
+    "check_plugin_name", "check_queue_name", "error_of", "load_config", "parse_config", "read_config",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Switches a plugin on or off in plugins.toml and leaves every other character as it is."""
+"""Changes one key of plugins.toml, as that a plugin is on, and leaves every other character as it is."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from kernel.config_file import parse, read_text
-from kernel.config_keys import check_plugin_name
+from kernel.config_keys import check_plugin_name, check_queue_name
 from kernel.model.errors import ConfigError
+from kernel.model.job import check_concurrency
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,41 +29,97 @@ def set_enabled(path: Path | str, plugin: str, *, enabled: bool) -> bool:
     """
     path = Path(path)
     check_plugin_name(plugin)
-    text = read_text(path)
-    parse(text, path)
+    text = _sound_text(path)
     wanted = tomllib.loads(text)
-    if _is_enabled(wanted, plugin) is enabled:
+    table = _table(wanted, "plugins", plugin)
+    if table is not None and table.get("enabled", True) is enabled:
+        return False
+    if table is None and not enabled:
         return False
     wanted.setdefault("plugins", {}).setdefault(plugin, {})["enabled"] = enabled
-    edited = next((found for found in _edits(text, plugin, enabled=enabled) if _data_of(found) == wanted), None)
-    if edited is None:
-        raise ConfigError(f"{path}: cannot be edited as it is written; set enabled in [plugins.{plugin}] by hand")
-    _replace(path, edited)
+    _edit(path, text, ("plugins", plugin, "enabled"), enabled, wanted)
     return True
 
 
-def _is_enabled(data: dict[str, Any], plugin: str) -> bool:
-    plugins = data.get("plugins", {})
-    table = plugins.get(plugin) if isinstance(plugins, dict) else None
+def set_concurrency(path: Path | str, queue: str, concurrency: int | None) -> bool:
+    """The same of ``concurrency`` in ``[queues.NAME]``; None takes the key out."""
+    path = Path(path)
+    check_queue_name(queue)
+    check_concurrency(concurrency)
+    text = _sound_text(path)
+    wanted = tomllib.loads(text)
+    table = _table(wanted, "queues", queue)
+    if (table or {}).get("concurrency") == concurrency:
+        return False
+    if concurrency is None:
+        del wanted["queues"][queue]["concurrency"]
+    else:
+        wanted.setdefault("queues", {}).setdefault(queue, {})["concurrency"] = concurrency
+    _edit(path, text, ("queues", queue, "concurrency"), concurrency, wanted)
+    return True
+
+
+def put_back(path: Path, text: str, edited: str) -> None:
+    """Writes ``text`` again where ``edited`` still stands: somebody may have written anew meanwhile."""
+    if read_text(path) == edited:
+        _replace(path, text)
+
+
+def _sound_text(path: Path) -> str:
+    text = read_text(path)
+    parse(text, path)
+    return text
+
+
+def _table(data: dict[str, Any], kind: str, name: str) -> dict[str, Any] | None:
+    tables = data.get(kind, {})
+    table = tables.get(name) if isinstance(tables, dict) else None
     if table is not None and not isinstance(table, dict):
-        raise ConfigError(f"[plugins.{plugin}] is no table; mend plugins.toml first")
-    return table is not None and table.get("enabled", True) is True
+        raise ConfigError(f"[{kind}.{name}] is no table; mend plugins.toml first")
+    return table
 
 
-def _edits(text: str, plugin: str, *, enabled: bool) -> Iterator[str]:
+def _edit(path: Path, text: str, key: tuple[str, str, str], value: bool | int | None, wanted: dict[str, Any]) -> None:
+    kind, name, last = key
+    edited = next((found for found in _edits(text, key, value) if _is_meant(_data_of(found), wanted, kind)), None)
+    if edited is None:
+        raise ConfigError(f"{path}: cannot be edited as it is written; set {last} in [{kind}.{name}] by hand")
+    _replace(path, edited)
+
+
+def _edits(text: str, key: tuple[str, str, str], value: bool | int | None) -> Iterator[str]:
     """Ways to write it, the plainest first; which of them says what is wanted depends on how the text is laid out."""
-    end = "" if not text or text.endswith("\n") else "\n"
-    blank = "\n" if text else ""
-    yield f"{text}{end}{blank}[plugins.{plugin}]\nenabled = {str(enabled).lower()}\n"
+    kind, name, last = key
+    if value is not None:
+        end = "" if not text or text.endswith("\n") else "\n"
+        blank = "\n" if text else ""
+        yield f"{text}{end}{blank}[{kind}.{name}]\n{last} = {str(value).lower()}\n"
     for new_table in (tomlkit.table, tomlkit.inline_table):
         # tomlkit has no one root for the errors of its edits.
         with contextlib.suppress(TOMLKitError, KeyError, TypeError, ValueError, AttributeError):
             document: Any = tomlkit.parse(text)
-            plugins = document["plugins"]
-            if plugin not in plugins:
-                plugins[plugin] = new_table()
-            plugins[plugin]["enabled"] = enabled
+            tables = document[kind]
+            if name not in tables:
+                tables[name] = new_table()
+            if value is None:
+                del tables[name][last]
+            else:
+                tables[name][last] = value
             yield tomlkit.dumps(document)
+
+
+def _is_meant(found: Any, wanted: dict[str, Any], kind: str) -> bool:
+    """A table that has lost its last key may be gone, for dotted keys leave none."""
+    return found is not None and (found == wanted or _without_empty(found, kind) == _without_empty(wanted, kind))
+
+
+def _without_empty(data: dict[str, Any], kind: str) -> dict[str, Any]:
+    tables = data.get(kind)
+    if kind != "queues" or not isinstance(tables, dict):
+        return data
+    filled = {name: table for name, table in tables.items() if table != {}}
+    rest = {name: table for name, table in data.items() if name != kind}
+    return rest | ({kind: filled} if filled else {})
 
 
 def _data_of(text: str) -> Any:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kernel.breaker_rows import list_breakers, reset_breaker
-from kernel.bulk import FILTERS, RETRYABLE, Bulk
+from kernel.bulk import FILTERS, RETRYABLE, Bulk, states_of
 from kernel.contracts.store import RunQuery
 from kernel.explain import Explainer, Slots
 from kernel.health import PLUGIN_SECONDS, judge_health
@@ -19,13 +20,15 @@ from kernel.model.announcement import announced_job, announced_queue, describe_j
 from kernel.model.counted import counted
 from kernel.model.duration import Duration, seconds
 from kernel.model.errors import ConfigError, RequestError, ScheduleExistsError, UnknownNameError, nearest, shown
-from kernel.model.job import Policies, check_name
+from kernel.model.job import Policies, check_concurrency, check_name
 from kernel.model.moment import moment_of
 from kernel.model.payload import MAX_BYTES
 from kernel.model.run import RunState, iso
 from kernel.model.schedule import Schedule, ScheduleRow, Timing, make_schedule
-from kernel.run_record import record_of
+from kernel.run_record import attempts_of, record_of
 from kernel.run_tree import RunTree
+from kernel.schedule_calendar import coming_ticks, past_ticks
+from kernel.schedule_hours import hours_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -43,13 +46,17 @@ OPERATIONS = frozenset(
     {
         "jobs", "runs_list", "runs_show", "runs_tree", "runs_cancel", "runs_retry", "runs_select", "runs_cancel_many",
         "runs_retry_many", "runs_cancel_all", "runs_retry_all", "enqueue", "wait", "queues_list", "queues_pause",
-        "queues_resume", "schedules_list", "schedules_show", "schedules_pause", "schedules_resume", "schedules_trigger",
-        "schedules_add", "schedules_remove", "breakers_list", "breakers_reset", "ask", "explain", "plugins",
-        "plugins_release", "kernels", "health", "reload",
+        "queues_resume", "queues_resize", "schedules_list", "schedules_show", "schedules_pause", "schedules_resume",
+        "schedules_trigger", "schedules_add", "schedules_remove", "schedules_hours", "schedules_next",
+        "schedules_ticks", "schedules_upcoming", "breakers_list",
+        "breakers_reset", "ask", "explain", "plugins", "plugins_release", "plugins_enable", "plugins_disable", "kernels", "health",
+        "config", "reload",
     }
 )  # fmt: skip
 MOST_RUNS = 1_000
 MOST_ERROR_TEXT = 500
+MOST_TICKS = 5_000
+MOST_AHEAD_SECONDS = 366 * 86400.0
 DEFAULT_QUEUE = Policies().queue
 
 
@@ -63,6 +70,12 @@ class Living(Protocol):
     def release_plugin(self, name: str) -> None: ...
 
     async def reload(self) -> tuple[str, ...]: ...
+
+    async def resize_queue(self, queue: str, concurrency: int | None) -> tuple[str, ...]: ...
+
+    async def switch_plugin(self, name: str, *, enabled: bool) -> tuple[str, ...]: ...
+
+    def config_state(self) -> dict[str, Any]: ...
 
 
 class Control:
@@ -144,13 +157,13 @@ class Control:
     ) -> list[dict[str, Any]]:
         """Runs that fit the filter, newest first; ``before`` is the id of the last one of the page before.
 
-        ``since`` and ``until``: between which instants they were enqueued, as ISO 8601, epoch seconds, or "2h" for two
-        hours ago. ``error``: a text of the error or the reason of runs that ended badly, retry or run; of others when
-        ``state`` names theirs. When there are none, UnknownNameError for a job, queue or schedule that nothing bears.
+        ``state``: one, or several as "failed,expired". ``since`` and ``until``: between which instants they were enqueued,
+        as ISO 8601, epoch seconds, or "2h" for two hours ago. ``error``: a text of the error or the reason of runs that
+        ended badly, retry or run; of others when ``state`` names theirs. When there are none, UnknownNameError for a job,
+        queue or schedule that nothing bears.
         """
-        if not 1 <= limit <= MOST_RUNS:
-            raise RequestError(f"limit: {shown(limit)}: expected a whole number from 1 to {MOST_RUNS:,}")
-        states = None if state is None else [_state(state)]
+        _check_limit(limit, MOST_RUNS)
+        states = None if state is None else states_of(state, tuple(RunState))
         if before is not None and not await self._store.runs(RunQuery(ids=[before], limit=1)):
             raise UnknownNameError("run", before, hint="before: expected the id of the last run of the page before")
         query = RunQuery(None, states, job, queue, schedule, tag, limit, before, *self._told(since, until, error))
@@ -186,11 +199,12 @@ class Control:
         return [run.as_json() for run in await self._store.runs(RunQuery(job=job, states=states, limit=limit))]
 
     async def runs_show(self, *, run: str) -> dict[str, Any]:
-        """All that is kept of the run, with its recorded ``steps`` and its ``log``."""
+        """All that is kept of the run, with its ``attempts``, its recorded ``steps`` and its ``log``."""
         found = await self._store.runs(RunQuery(ids=[run], limit=1))
         if not found:
             raise UnknownNameError("run", run, hint="`mainspring runs list` shows the newest.")
-        return found[0].as_json() | await record_of(self._store, run)
+        attempts = await attempts_of(self._store, found[0])
+        return found[0].as_json() | {"attempts": attempts} | await record_of(self._store, run)
 
     async def runs_tree(self, *, run: str) -> dict[str, Any]:
         """What the run depends on and what depends on it, some levels deep, and of many runs the first few."""
@@ -300,11 +314,23 @@ class Control:
                 raise UnknownNameError("run", run, hint="`mainspring runs list` shows the newest.")
         return [found[run] for run in wanted]
 
-    async def enqueue(self, *, job: str, payload: Any = None, options: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The run; with a ``note`` when it is the first that anything has to do with its queue."""
+    def fresh_id(self) -> str:
+        """The id of a run that is not made yet, for ``enqueue``."""
+        return self._intake.ids.one()
+
+    async def enqueue(
+        self, *, job: str, payload: Any = None, options: dict[str, Any] | None = None, run: str | None = None
+    ) -> dict[str, Any]:
+        """The run; with a ``note`` when it is the first that anything has to do with its queue.
+
+        ``run``: a ``fresh_id`` for it, that was written down before. When a run has it already, that one is left alone.
+        """
         note = await self._note_of_queue((options or {}).get("queue"))
-        run = await self._intake.enqueue(job, payload, **(options or {}))
-        return run.as_json() | {"is_new": run.is_new, "note": note if run.is_new else None}
+        if run is None:
+            made = await self._intake.enqueue(job, payload, **(options or {}))
+        else:
+            made = await self._intake.enqueue_as(run, job, payload, options or {})
+        return made.as_json() | {"is_new": made.is_new, "note": note if made.is_new else None}
 
     async def _note_of_queue(self, queue: Any) -> str | None:
         """A queue need not be declared: that nothing has one of this name, as it is misspelt say, is worth a word."""
@@ -387,6 +413,21 @@ class Control:
         await self._store.pause_queue(name, None)
         await self._act()
 
+    async def queues_resize(self, *, queue: str, concurrency: int | None) -> list[str]:
+        """Writes how many of the queue may run at once, or None for no limit, into this kernel's plugins.toml.
+
+        It holds at once, and after a restart; the lines of what changed. ConfigError when the file cannot be used: it stays
+        as it is.
+        """
+        kernel = self._living("queues resize")
+        name = check_name("queue", queue)
+        try:
+            limit = check_concurrency(concurrency)
+        except ConfigError as error:
+            raise RequestError(f"queues resize: {error}") from None
+        await self._refuse_unknown(None, name, None)
+        return list(await kernel.resize_queue(name, limit))
+
     # Schedules
 
     async def schedules_list(self) -> list[dict[str, Any]]:
@@ -397,6 +438,60 @@ class Control:
     async def schedules_show(self, *, schedule: str) -> dict[str, Any]:
         row = await self._row(schedule)
         return self._view(row, {job["job"] for job in await self.jobs()})
+
+    async def schedules_hours(
+        self, *, since: float, until: float, schedules: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """How many ticks come in each hour between two instants (epoch seconds), and the first of each, by schedule.
+
+        Of all schedules, or of these; those that are paused, or whose job nobody knows, have none.
+        """
+        now, known = self._clock.now(), {job["job"] for job in await self.jobs()}
+        if not now - MOST_AHEAD_SECONDS <= since <= until <= now + MOST_AHEAD_SECONDS:
+            raise RequestError(f"until: {shown(until)}: expected an instant after since, at most a year ahead")
+        wanted = None if schedules is None else {*schedules}
+        rows = [row for row in await self._rows() if wanted is None or row.name in wanted]
+        ticking = [row for row in rows if self._view(row, known)["next_at"] is not None]
+        return await hours_ahead(ticking, max(since, now), until)
+
+    async def schedules_next(self, *, schedule: str, count: int = 10) -> list[str | None]:
+        """The next instants of the schedule, were it not paused; none for one that ticks after the end of another run."""
+        if not isinstance(count, int) or not 1 <= count <= MOST_RUNS:
+            raise RequestError(f"count: {shown(count)}: expected a whole number from 1 to {MOST_RUNS:,}")
+        row = await self._row(schedule)
+        timing = Timing(row.schedule, row.anchor)
+        after = max(row.looked_until, self._clock.now())
+        return [iso(at) for at in islice(timing.between(after, math.inf), count)]
+
+    async def schedules_ticks(
+        self, *, since: str | float, until: str | float, schedule: str | None = None, limit: int = 1_000
+    ) -> dict[str, Any]:
+        """What became of the ticks between two instants, of one schedule or of all: ledger lines, newest first.
+
+        ``is_cut`` when there are more than ``limit``. Instants as of ``runs_list``.
+        """
+        now = self._clock.now()
+        begin, end = moment_of(since, now, "since"), moment_of(until, now, "until")
+        if begin > end:
+            raise RequestError(f"until: {shown(until)}: expected an instant after since, which is {iso(begin)}")
+        _check_limit(limit, MOST_TICKS)
+        names = [row.name for row in await self._rows()] if schedule is None else [schedule]
+        found = await past_ticks(self._store, names, begin, end, limit)
+        if schedule is not None and not found["ticks"]:
+            await self._row(schedule)
+        return found
+
+    async def schedules_upcoming(self, *, until: str | float, limit: int = 1_000) -> dict[str, Any]:
+        """The next ticks of all schedules that are not paused and whose job is known, in order of time.
+
+        ``until``: as ISO 8601, epoch seconds, or "12h" for twelve hours from now. At most ``limit``, and 100 of one
+        schedule; ``more`` says of which schedules there are others, and how many.
+        """
+        now = self._clock.now()
+        end = moment_of(until, now, "until", is_ahead=True)
+        _check_limit(limit, MOST_TICKS)
+        known = {job["job"] for job in await self.jobs()}
+        return await coming_ticks([row for row in await self._rows() if _ticks(row, known)], now, end, limit)
 
     async def schedules_pause(self, *, schedule: str) -> None:
         await self._pause(schedule, paused=True)
@@ -456,9 +551,8 @@ class Control:
 
     def _view(self, row: ScheduleRow, known: set[str]) -> dict[str, Any]:
         schedule = row.schedule
-        is_paused = schedule.paused if row.paused is None else row.paused
         following = None
-        if schedule.kind != "after" and not is_paused and schedule.job in known:
+        if _ticks(row, known):
             following = Timing(schedule, row.anchor).next_after(max(row.looked_until, self._clock.now()))
         return {
             "schedule": row.name,
@@ -468,7 +562,7 @@ class Control:
             "spec": schedule.spec,
             "timezone": schedule.timezone,
             "next_at": iso(following),
-            "paused": is_paused,
+            "paused": _is_paused(row),
             "job_known": schedule.job in known,
             "dynamic": row.dynamic,
             "plugin": schedule.plugin,
@@ -527,6 +621,27 @@ class Control:
             raise RequestError("plugins release: only a running kernel has plugins in quarantine")
         self._kernel.release_plugin(plugin)
 
+    async def plugins_enable(self, *, plugin: str) -> dict[str, Any]:
+        """Switches it on in this kernel's plugins.toml and takes it up; the plugin as it is then, which may be broken."""
+        return await self._switch(plugin, enabled=True)
+
+    async def plugins_disable(self, *, plugin: str) -> dict[str, Any]:
+        """Switches it off there, once its attempts have ended, or kernel.shutdown_grace is over."""
+        return await self._switch(plugin, enabled=False)
+
+    async def _switch(self, name: str, *, enabled: bool) -> dict[str, Any]:
+        kernel = self._living(f"plugins {'enable' if enabled else 'disable'}")
+        names = {one["plugin"] for one in kernel.plugin_states()}
+        if name not in names:
+            raise UnknownNameError("plugin", str(name), names)
+        await kernel.switch_plugin(name, enabled=enabled)
+        return next((one for one in kernel.plugin_states() if one["plugin"] == name), {})
+
+    def _living(self, what: str) -> Living:
+        if self._kernel is None:
+            raise RequestError(f"{what}: only a running kernel can do it; start one by `mainspring run`")
+        return self._kernel
+
     async def ask(self, *, question: str, about: dict[str, Any] | None = None) -> Any:
         """What the plugin whose question this is answers, by its hook ``answer``; UnknownNameError when it is nobody's."""
         if self._kernel is None:
@@ -573,6 +688,10 @@ class Control:
         )
         return {"store": self._store.url, **judged}
 
+    async def config(self) -> dict[str, Any]:
+        """The ``path`` of this kernel's plugins.toml, and the ``problems`` for which its last edit is not used."""
+        return self._living("config").config_state()
+
     async def reload(self) -> list[str]:
         """Reads plugins.toml again; the lines of what changed."""
         if self._kernel is None:
@@ -612,19 +731,21 @@ def _idle_option(schedule: Schedule, given: Collection[str]) -> str | None:
     return None
 
 
+def _is_paused(row: ScheduleRow) -> bool:
+    return row.schedule.paused if row.paused is None else row.paused
+
+
+def _ticks(row: ScheduleRow, known: Collection[str]) -> bool:
+    """Whether one can say when it ticks next: ``after`` begins with the end of another run."""
+    return row.schedule.kind != "after" and not _is_paused(row) and row.schedule.job in known
+
+
+def _check_limit(limit: Any, most: int) -> None:
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= most:
+        raise RequestError(f"limit: {shown(limit)}: expected a whole number from 1 to {most:,}")
+
+
 def _refuse(kind: str, name: str, known: Collection[str]) -> None:
     """Where nobody knows any name yet, none is wrong."""
     if known and name not in known:
         raise UnknownNameError(kind, str(name), known)
-
-
-def _state(value: str) -> str:
-    if value == "degraded":
-        raise RequestError(
-            "state: 'degraded' is how a list shows a completed run that has notes: expected completed, "
-            "and of these take the ones that the list calls degraded"
-        )
-    try:
-        return RunState(value)
-    except ValueError:
-        raise RequestError(f"state: {shown(value)}: expected one of {', '.join(RunState)}") from None

@@ -12,7 +12,7 @@ from kernel.flow.notebook import READING, WRITING
 from kernel.model.check import Check
 from kernel.model.counted import counted
 from kernel.model.errors import StoreError, shown
-from kernel.model.run import iso
+from kernel.model.run import RunState, iso
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -83,8 +83,10 @@ async def judge_health(
         "problems": problems,
         "checks": rows,
         "loop_lag_seconds": round(lag, 4),
+        "concurrency": engine.pool.concurrency,
         "running": len(engine.pool.busy),
         "claimed": len(engine.ready),
+        "ended": {str(state): engine.recorder.ended[state] for state in (RunState.COMPLETED, RunState.FAILED)},
         "degraded_last_hour": dict(engine.recorder.degraded_within(_HOUR_SECONDS)),
         "breakers": engine.breakers.shut(),
         "outcomes_unwritten": engine.recorder.unwritten,

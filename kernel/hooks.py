@@ -81,6 +81,13 @@ class Hooks:
     def answer(self, question: str, about: dict[str, Any]) -> Any:
         """What somebody asks the running kernel: any JSON, or None when the question is not the plugin's own."""
 
+    @hookspec
+    def register_routes(self, app: Any) -> None:
+        """Adds pages, cards and addresses of the plugin's own to the site: ``app`` is the web plugin's ``Extension``.
+
+        It is the web plugin that asks this, when it starts and whenever a plugin comes or goes; the kernel itself never does.
+        """
+
     @hookspec(firstresult=True)
     def open_store(self, url: str) -> Store | None:
         """The store of this URL, not opened yet, or None when it is of another kind."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from kernel.client import wait_for, wishes_of
 from kernel.config import Config, read_config
+from kernel.config_file import read_text
 from kernel.contracts.clock import SystemClock
 from kernel.contracts.service import Periodic
 from kernel.contracts.store import Announced, KernelRow
@@ -40,7 +41,7 @@ from kernel.unused_tables import unused_tables
 from kernel.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from kernel.config_changes import Changes
@@ -127,7 +128,9 @@ class Kernel:
         self._switching = asyncio.Lock()
         self._subscriptions: dict[str, list[Subscription]] = {}
         self._watched: tuple[float, int] | None = None
-        self._is_edit_rejected = False
+        self._edits: set[asyncio.Task[tuple[str, ...]]] = set()
+        self._editing = asyncio.Lock()
+        self._config_problems: tuple[str, ...] = ()
         self._is_file_missing = False
 
     @classmethod
@@ -235,6 +238,7 @@ class Kernel:
         watcher = Periodic("configuration", _WATCH_SECONDS, self._look_at_file, SystemClock())
         await watcher.start()
         self._stack.push_async_callback(watcher.stop)
+        self._stack.push_async_callback(self._end_edits)
         self.bus.publish(KernelStarted(self.clock.now(), self.id, os.getpid()))
 
     async def stop(self, grace: float | None = None, reason: str = "stopped") -> bool:
@@ -282,12 +286,19 @@ class Kernel:
         """Tells an event to all who listen for its kind; never waits."""
         self.bus.publish(event)
 
-    async def ask(self, hook: str, *, within: float | None = None, **values: Any) -> list[Answer]:
+    async def ask(
+        self,
+        hook: str,
+        *,
+        within: float | None = None,
+        each: Callable[[str], Mapping[str, Any]] | None = None,
+        **values: Any,
+    ) -> list[Answer]:
         """What the other plugins' implementations of ``hook`` say, each by itself: one that fails is an answer too.
 
-        ``within`` so many seconds, else the limit of all hooks.
+        ``within`` so many seconds, else the limit of all hooks. ``each`` makes of a plugin's name values for it alone.
         """
-        return await self.host.ask(hook, values, within)
+        return await self.host.ask(hook, values, within, each)
 
     def values(self, plugin: str) -> Values:
         """The plugin's own small table in the store."""
@@ -315,8 +326,8 @@ class Kernel:
                 if prepared.problems:
                     self.host.apply(prepared)
             except ConfigError as error:
-                self._is_edit_rejected = True
-                self.bus.publish(ConfigRejected(self.clock.now(), tuple(error.problems)))
+                self._config_problems = tuple(error.problems)
+                self.bus.publish(ConfigRejected(self.clock.now(), self._config_problems))
                 raise
             grace = self.config.kernel.shutdown_grace_seconds
             for name in (*prepared.changes.disable, *prepared.changes.reconfigure):
@@ -325,13 +336,58 @@ class Kernel:
             self.config = prepared.config
             await self._switch_on(prepared.changes)
             lines = prepared.changes.lines()
-            was_rejected, self._is_edit_rejected = self._is_edit_rejected, False
+            was_rejected, self._config_problems = bool(self._config_problems), ()
             if was_rejected and not lines:
                 # As loud as that it was rejected: a terminal shows no less.
                 log.warning("plugins.toml is good again: it says what is in use")
             if lines or was_rejected:
                 self.bus.publish(ConfigReloaded(self.clock.now(), lines))
             return lines
+
+    async def resize_queue(self, queue: str, concurrency: int | None) -> tuple[str, ...]:
+        """Sets the queue's concurrency in plugins.toml and acts on it, whatever becomes of who asked; what changed, in lines.
+
+        ConfigError: the file cannot be used so, or could not before, and it is as it was.
+        """
+        from kernel.config_edit import set_concurrency  # noqa: PLC0415 - tomlkit takes time, and is seldom needed
+
+        return await self._change_config(lambda path: set_concurrency(path, queue, concurrency))
+
+    async def switch_plugin(self, name: str, *, enabled: bool) -> tuple[str, ...]:
+        """The same of whether the plugin is on."""
+        from kernel.config_edit import set_enabled  # noqa: PLC0415 - as above
+
+        return await self._change_config(lambda path: set_enabled(path, name, enabled=enabled))
+
+    def config_state(self) -> dict[str, Any]:
+        """The ``path`` of plugins.toml, and the ``problems`` for which it is not used as it was last read."""
+        return {"path": str(self.config.source.path.absolute()), "problems": list(self._config_problems)}
+
+    async def _change_config(self, edit: Callable[[Path], bool]) -> tuple[str, ...]:
+        task = asyncio.create_task(self._edit_config(edit), name="mainspring:edit")
+        self._edits.add(task)
+        task.add_done_callback(self._edits.discard)
+        return await asyncio.shield(task)
+
+    async def _edit_config(self, edit: Callable[[Path], bool]) -> tuple[str, ...]:
+        from kernel.config_edit import put_back  # noqa: PLC0415 - as above
+
+        path = self.config.source.path
+        async with self._editing:
+            before = await asyncio.to_thread(read_text, path)
+            if not await asyncio.to_thread(edit, path):
+                return ()
+            edited = await asyncio.to_thread(read_text, path)
+            try:
+                return await self.reload()
+            except ConfigError:
+                await asyncio.to_thread(put_back, path, before, edited)
+                raise
+
+    async def _end_edits(self) -> None:
+        for task in self._edits:
+            task.cancel()
+        await asyncio.gather(*self._edits, return_exceptions=True)
 
     async def _switch_off(self, name: str, grace: float) -> None:
         await self.engine.scheduler.look(plugin=name)

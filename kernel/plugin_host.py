@@ -219,9 +219,22 @@ class PluginHost:
             state = self._plugins[name].as_state().state
             raise RequestError(f"plugin {name} is {state}: expected one that is quarantined")
 
-    async def ask(self, name: str, values: Mapping[str, Any], within: float | None = None) -> list[Answer]:
-        """What each implementation of this hook says to ``values``, all asked at once; in the order of loading."""
-        return list(await asyncio.gather(*(_answer(plugin, hook, values, within) for plugin, hook in self.hooks(name))))
+    async def ask(
+        self,
+        name: str,
+        values: Mapping[str, Any],
+        within: float | None = None,
+        each: Callable[[str], Mapping[str, Any]] | None = None,
+    ) -> list[Answer]:
+        """What each implementation of this hook says to ``values``, all asked at once; in the order of loading.
+
+        ``each``: values that are a plugin's own, by its name.
+        """
+        asked = (
+            _answer(plugin, hook, {**values, **(each(plugin.name) if each is not None else {})}, within)
+            for plugin, hook in self.hooks(name)
+        )
+        return list(await asyncio.gather(*asked))
 
     def executors(self) -> dict[str, Executor]:
         """Those of plugins that are started, by name."""

@@ -18,3 +18,8 @@ def longest_gap(expr: str, *, timezone: str = "UTC", name: str = "", after: date
     """
     found = cron_gap.longest_gap(expr, timezone=timezone, name=name, after=(after or datetime.now(UTC)).timestamp())
     return None if found is None else timedelta(seconds=found)
+
+
+def cron_in_words(expr: str, *, name: str = "") -> str:
+    """Such as ``At 03:00 every day``. ConfigError when the expression is wrong. ``name``: of the schedule, for ``H``."""
+    return cron.CronExpression.parse(expr, name=name).describe()

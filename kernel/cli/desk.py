@@ -43,6 +43,9 @@ ANSWER_SECONDS = 5.0
 class Counter(Protocol):
     """Where operations are carried out."""
 
+    @property
+    def url(self) -> str: ...
+
     async def call(self, operation: str, arguments: Json) -> Any: ...
 
     async def sockets(self) -> list[Path]:
@@ -173,6 +176,16 @@ class Desk:
         return await self._counter.sockets()
 
     @property
+    def missing_store(self) -> Path | None:
+        """Where the store's file will be; None when it is there, or the store is no file."""
+        return self._missing
+
+    @property
+    def shown_store(self) -> str:
+        """The store's address as it may be shown: without a password."""
+        return self._counter.url if self._missing is None else f"sqlite:///{self._missing}"
+
+    @property
     def is_store_in_kernel(self) -> bool:
         """Whether runs end with the kernel: then nothing can be asked without one."""
         return self.config.kernel.store.startswith("memory:")
@@ -214,6 +227,10 @@ class _AtStore:
             clock=clock,
         )
         return self
+
+    @property
+    def url(self) -> str:
+        return self._store.url
 
     async def close(self) -> None:
         await self._recorder.drain()
@@ -284,6 +301,10 @@ class _WhereStoreIsAway:
         self._url = url
         self._error = error
 
+    @property
+    def url(self) -> str:
+        return self._url
+
     async def close(self) -> None:
         pass
 
@@ -297,6 +318,10 @@ class _WhereStoreIsAway:
 class _AtKernel:
     def __init__(self, config: Config) -> None:
         self._config = config
+
+    @property
+    def url(self) -> str:
+        return self._config.kernel.store
 
     async def close(self) -> None:
         pass

@@ -10,7 +10,7 @@ Json = dict[str, Any]
 _KINDS = {"async": "async, on the loop", "thread": "in a thread", "process": "in a process of its own"}
 
 
-def words_of(job: Json) -> dict[str, str]:
+def policy_words(job: Json) -> dict[str, str]:
     """Policy -> what it says, of a job as it is announced; those that say nothing are left out."""
     told = {
         "runs": _KINDS.get(job["kind"], f"by the executor {job['kind']}"),

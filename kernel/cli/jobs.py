@@ -43,14 +43,14 @@ def show(
     The payload as JSON Schema, with an example of a command that enqueues it.
     """
     from kernel.cli.example_payload import example_payload  # noqa: PLC0415 - at first use, as the model
-    from kernel.cli.job_words import words_of  # noqa: PLC0415 - as above
+    from kernel.cli.job_words import policy_words  # noqa: PLC0415 - as above
 
     job = at_desk(context, lambda desk: desk.job(name))
     job["example"] = example_payload(job["payload"])
     if as_json:
         print_json(job)
         return
-    fields = {"job": job["job"], "about": job["about"] or "-", **words_of(job)}
+    fields = {"job": job["job"], "about": job["about"] or "-", **policy_words(job)}
     if job["schedules"]:
         fields["schedules"] = "\n".join(_schedule(one) for one in job["schedules"])
     place = {"declared": job["place"]} if job["place"] else {}

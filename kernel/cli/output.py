@@ -45,8 +45,7 @@ def print_json(value: Any) -> None:
 
 def as_json_text(value: Any, indent: int | None = None) -> str:
     """JSON as stdout can carry it: letters as they are where that is UTF-8."""
-    is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    return json.dumps(value, indent=indent, ensure_ascii=not is_utf8)
+    return json.dumps(value, indent=indent, ensure_ascii=not is_utf8(sys.stdout))
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Any]], *, empty: str) -> None:
@@ -92,6 +91,10 @@ def clean(text: str) -> str:
         if text.isprintable()
         else "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
     )
+
+
+def is_utf8(stream: TextIO) -> bool:
+    return (stream.encoding or "").lower().replace("-", "") == "utf8"
 
 
 def is_terminal(stream: TextIO) -> bool:

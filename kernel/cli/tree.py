@@ -21,6 +21,7 @@ from kernel.cli import (
     run,
     runs,
     schedules,
+    top,
     upcoming,
 )
 from kernel.cli.output import tell
@@ -32,11 +33,11 @@ Start a kernel by `mainspring run`; the other commands work beside a running ker
 """
 ORDER = (
     "run", "check", "config", "plugins", "jobs", "schedules", "next", "enqueue", "runs", "queues", "breakers", "explain",
-    "events", "health", "kernels", "db",
+    "events", "health", "kernels", "top", "db",
 )  # fmt: skip
 _GROUPS = (
     run, check, plugins, jobs, schedules, upcoming, enqueue, runs, queues, breakers, explain, events, health, kernels,
-    database,
+    top, database,
 )  # fmt: skip
 
 

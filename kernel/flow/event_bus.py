@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from kernel.model.counted import counted
@@ -37,6 +37,10 @@ class Subscription:
         self.name = name
         self.kinds = kinds
         self.dropped = 0
+        self.quota: dict[type[Event], int] = {}
+        """Kind -> how many more of it are taken, for a listener that puts that up again; of other kinds, as many as come."""
+        self.left_out: Counter[type[Event]] = Counter()
+        """Past a quota: in a flood most of these need not even be made."""
         self._tell = tell
         self._report = report
         self._inbox: deque[Event] = deque()
@@ -47,9 +51,15 @@ class Subscription:
         self._unreported = 0
         self._task = asyncio.create_task(self._deliver(), name=f"mainspring:events:{name}")
 
-    @property
-    def is_full(self) -> bool:
-        return self._held >= INBOX
+    def has_room(self, kind: type[Event]) -> bool:
+        return self._held < INBOX and (not self.quota or self.quota.get(kind, 1) > 0)
+
+    def leave_out(self, kind: type[Event], count: int) -> None:
+        """So many of this kind are not told to it: it has no room for more, or has set itself a quota."""
+        if self.quota and self.quota.get(kind, 1) <= 0:
+            self.left_out[kind] += count
+        else:
+            self.drop(count)
 
     def drop(self, count: int) -> None:
         """So many events are not told to it."""
@@ -62,6 +72,11 @@ class Subscription:
         if self._held >= INBOX:
             self.drop(event.weight)
             return
+        if self.quota and (left := self.quota.get(type(event))) is not None:
+            if left <= 0:
+                self.left_out[type(event)] += event.weight
+                return
+            self.quota[type(event)] = left - 1
         self._held += event.weight
         self._inbox.append(event)
         self._filled.set()
@@ -113,16 +128,17 @@ class EventBus:
         if not listeners:
             return False
         for one in listeners:
-            if not one.is_full:
+            if one.has_room(kind):
                 return True
         if count:
-            self.skipped(kind, count)
+            for one in listeners:
+                one.leave_out(kind, count)
         return False
 
     def skipped(self, kind: type[Event], count: int) -> None:
         """So many of this kind were not made, since nobody had room for them."""
         for one in self._listeners(kind):
-            one.drop(count)
+            one.leave_out(kind, count)
 
     def publish(self, event: Event) -> None:
         for subscription in self._listeners(type(event)):
@@ -136,6 +152,11 @@ class EventBus:
         self._subscriptions.append(subscription)
         self._by_kind.clear()
         return subscription
+
+    def listen_for(self, subscription: Subscription, kinds: tuple[type[Event], ...]) -> None:
+        """From now on it gets these kinds."""
+        subscription.kinds = kinds
+        self._by_kind.clear()
 
     def _tell_of_drops(self, listener: str, count: int) -> None:
         log.warning("%s keeps up again: %s not told to it", listener, counted(count, "event was", "events were"))

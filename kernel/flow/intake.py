@@ -60,6 +60,13 @@ class Intake:
             return as_run(run, is_new=True)
         return (await self._answers((run,), made))[0]
 
+    async def enqueue_as(self, run_id: str, job: str, payload: Any, options: dict[str, Any]) -> Run:
+        """The same with an id of ``ids`` that the caller has written down before. One that is there already is left alone."""
+        run = self.prepare(job, payload, options, run_id, self._clock.now())
+        if self.around is not None:
+            return (await self._write_within(self.around, (run,)))[0]
+        return (await self._write((run,)))[0]
+
     async def enqueue_many(self, requests: Iterable[tuple[Any, ...]]) -> list[Run]:
         """Accepts all of (job, payload) or (job, payload, options), or none of them, in one round trip."""
         wishes = [_three(request) for request in requests]

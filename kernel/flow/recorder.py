@@ -120,6 +120,8 @@ class Recorder:
         """Store operation -> of its batches that were carried out, how many rows each had, and how long it took."""
         self.ticks: Counter[str] = Counter()
         """Result of a tick (``run``, ``skipped`` …) -> how many this kernel has written."""
+        self.ended: Counter[str] = Counter()
+        """State -> how many attempts this kernel has brought to it (``completed``, ``failed``, ``retrying`` …)."""
 
     # In
 
@@ -242,6 +244,7 @@ class Recorder:
             self._bus.publish(RunLost(now, run.id, run.job, run.queue, run.losses, reason))
             if run.state == RunState.FAILED:
                 error = _error_in_a_line(run.error_text)
+                self.ended[RunState.FAILED] += 1
                 self._bus.publish(RunFailed(now, run.id, run.job, run.queue, run.attempt, 0.0, error, reason))
 
     async def claim(self, claim: Claim) -> tuple[list[Claimed], float | None]:
@@ -350,6 +353,7 @@ class Recorder:
         done, again = await self._finish_surely([one.change for one in batch], last_words)
         self.written += len(batch)
         written = await self._written_after_all(batch, done.written) if again else done.written
+        self.ended.update([one.change.state for one, was_current in zip(batch, written, strict=True) if was_current])
         nobody_asks = not self._watchers and not self._bus.wants(RunCompleted, 0)
         completed: list[Completion] | None = [] if self._bus.wants(RunsCompleted, 0) else None
         is_room_made = done.freed

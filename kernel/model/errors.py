@@ -11,10 +11,14 @@ if TYPE_CHECKING:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`` Did you mean "health"?`` with a leading blank, or nothing when no known word is near."""
-    names = sorted(known)
-    folded = {name.casefold(): name for name in names}
+    name = nearest_name(word, known)
+    return f' Did you mean "{name}"?' if name else ""
+
+
+def nearest_name(word: str, known: Iterable[str]) -> str | None:
+    folded = {name.casefold(): name for name in sorted(known)}
     match = get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
-    return f' Did you mean "{folded[match[0]]}"?' if match else ""
+    return folded[match[0]] if match else None
 
 
 def shown(value: object, limit: int = 60) -> str:
@@ -65,8 +69,12 @@ class UnknownNameError(RequestError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str] = (), *, hint: str = "") -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
-        near = nearest(name, self.known)
-        super().__init__(f"no {kind} named {shown(name)}.{near}{' ' + hint if hint else ''}")
+        super().__init__(f"no {kind} named {shown(name)}.{nearest(name, self.known)}{' ' + hint if hint else ''}")
+
+    @property
+    def nearest(self) -> str | None:
+        """The known name that may have been meant."""
+        return nearest_name(self.name, self.known)
 
 
 class ScheduleExistsError(RequestError):

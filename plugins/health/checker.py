@@ -61,6 +61,7 @@ class Judged(NamedTuple):
                 "last_success_at": _iso(record.succeeded_at),
                 "last_failure_at": _iso(record.failed_at),
                 "failures": record.failures_since(record.succeeded_at),
+                "success_rate": record.success_rate,
                 "p50_seconds": quantile(record.durations, 0.5),
                 "p95_seconds": quantile(record.durations, 0.95),
                 "max_silence_seconds": self.silence_seconds,

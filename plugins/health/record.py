@@ -20,6 +20,7 @@ class Record:
     ``known_at``: when the job was first seen. ``idle_at``: when it was last seen to be paused, or to come back: nothing is missed
     before either. ``streak``: how many failures there were since the last success that was seen; ``failed``: the newest of them.
     ``durations``: of the last completed runs, oldest first: a sample that forgets what was long ago, and is exact.
+    ``ends``: whether the last runs completed, as 1 or 0, oldest first.
     """
 
     known_at: float | None = None
@@ -32,11 +33,13 @@ class Record:
     streak: int = 0
     failed: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_FAILURES))
     durations: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_DURATIONS))
+    ends: deque[int] = field(default_factory=lambda: deque(maxlen=MOST_DURATIONS))
 
     def completed(self, at: float, seconds: float, *, is_degraded: bool) -> None:
         self.succeeded_at, self.started_at = at, at - seconds
         self.is_degraded = is_degraded
         self.durations.append(seconds)
+        self.ends.append(1)
         if self.streak:
             self.streak = 0
             self.failed.clear()
@@ -45,10 +48,17 @@ class Record:
         self.failed_at, self.started_at, self.error = at, at - seconds, error
         self.streak += 1
         self.failed.append(at)
+        self.ends.append(0)
+
+    @property
+    def success_rate(self) -> float | None:
+        """Of the last runs that ended; None before the first one."""
+        return sum(self.ends) / len(self.ends) if self.ends else None
 
     def bound(self) -> None:
-        """Keeps the last durations alone: it was merged, and is added to from now on."""
+        """Keeps the last durations and ends alone: it was merged, and is added to from now on."""
         self.durations = deque(self.durations, maxlen=MOST_DURATIONS)
+        self.ends = deque(self.ends, maxlen=MOST_DURATIONS)
 
     def failures_since(self, succeeded_at: float | None) -> int:
         """How many failures there were after this success, which another kernel may have seen."""
@@ -62,6 +72,7 @@ class Record:
             "failed_last": self.failed_at, "error": self.error or None, "degraded": self.is_degraded or None,
             "streak": self.streak or None, "failed": list(self.failed) or None,
             "durations": [float(f"{seconds:.4g}") for seconds in list(self.durations)[-MOST_DURATIONS:]] or None,
+            "ends": "".join(map(str, list(self.ends)[-MOST_DURATIONS:])) or None,
         }  # fmt: skip
         return {key: value for key, value in found.items() if value is not None}
 
@@ -73,6 +84,7 @@ class Record:
         )  # fmt: skip
         record.failed.extend(found.get("failed", ()))
         record.durations.extend(found.get("durations", ()))
+        record.ends.extend(int(one) for one in found.get("ends", ""))
         return record
 
 
@@ -98,6 +110,7 @@ def merged(records: Iterable[Record]) -> Record:
     whole.failed.extend(sorted(at for one in found for at in one.failed if succeeded_at is None or at > succeeded_at))
     # All of them: of two kernels that share the work each has its own hundred.
     whole.durations = deque(seconds for one in by_success for seconds in one.durations)
+    whole.ends = deque(end for one in by_success for end in one.ends)
     return whole
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kernel.contracts.store import KernelRow, Member, QueueRow, RunQuery, Signals
 from kernel.model.run import RunState
+from kernel.model.schedule import newest
 
 from .breakers import Breakers
 from .runs import Runs
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from kernel.contracts.store import (
         Announced,
+        AttemptRow,
         BreakerRow,
         Claim,
         Claims,
@@ -108,6 +110,9 @@ class MemoryStore:
 
     async def record(self, entries: Sequence[Entry]) -> list[bool]:
         return self._runs.record(entries)
+
+    async def attempts(self, run: str) -> list[AttemptRow]:
+        return self._runs.records.attempts(run)
 
     async def steps(self, run: str) -> dict[str, str]:
         return self._runs.records.steps(run)
@@ -204,6 +209,9 @@ class MemoryStore:
 
     async def ticks(self, schedule: str, since: float, until: float, limit: int) -> list[Tick]:
         return self._ledger.between(schedule, since, until, limit)
+
+    async def ticks_of(self, schedules: Sequence[str], since: float, until: float, limit: int) -> list[Tick]:
+        return newest([self._ledger.between(name, since, until, limit) for name in sorted({*schedules})], limit)
 
     # Kernels and what they announce
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kernel.contracts.store import CLOCKS_DIFFER_SECONDS, Edge, QueueRow, RunLog, RunQuery
+from kernel.contracts.store import CLOCKS_DIFFER_SECONDS, AttemptRow, Edge, QueueRow, RunLog, RunQuery
 from kernel.model.run import FINAL, RunState
 from kernel.model.schedule import Tick
 
@@ -93,8 +93,17 @@ async def ticks(database: Database, schedule: str, since: float, until: float, l
     return [Tick(*row) for row in await database.rows("ticks", schedule, since, until, limit)]
 
 
+async def ticks_of(database: Database, schedules: Sequence[str], since: float, until: float, limit: int) -> list[Tick]:
+    names = sorted({*schedules})
+    return [Tick(*row) for row in await database.rows("ticks_of", names, since, until, limit)]
+
+
 async def edges(database: Database, of: Sequence[str]) -> list[Edge]:
     return [Edge(*row) for row in await database.rows("edges", known_ids(of))]
+
+
+async def attempts(database: Database, run: str) -> list[AttemptRow]:
+    return [AttemptRow(*row) for row in await database.rows("attempts", known_ids([run]))]
 
 
 async def steps(database: Database, run: str) -> dict[str, str]:

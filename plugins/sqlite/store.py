@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from kernel.contracts.store import (
         Announced,
+        AttemptRow,
         BreakerRow,
         Claim,
         Claims,
@@ -157,6 +158,9 @@ class SqliteStore:
     async def record(self, entries: Sequence[Entry]) -> list[bool]:
         return await self._write(lambda database: records.record(database, entries)) if entries else []
 
+    async def attempts(self, run: str) -> list[AttemptRow]:
+        return await self._read(lambda database: records.attempts(database, run))
+
     async def steps(self, run: str) -> dict[str, str]:
         return await self._read(lambda database: records.steps(database, run))
 
@@ -235,6 +239,9 @@ class SqliteStore:
 
     async def ticks(self, schedule: str, since: float, until: float, limit: int) -> list[Tick]:
         return await self._read(lambda database: lists.ticks(database, schedule, since, until, limit))
+
+    async def ticks_of(self, schedules: Sequence[str], since: float, until: float, limit: int) -> list[Tick]:
+        return await self._read(lambda database: lists.ticks_of(database, schedules, since, until, limit))
 
     # Kernels and what they announce
 

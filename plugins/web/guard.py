@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from aiohttp import web
 
 from kernel import MainspringError
 
+from .body import read_body
+from .door import answer_of
 from .identity import ANYONE, Who
 from .problem import Problem, problem_of
+from .settings import address_of
 from .site import WHO, may_change, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from aiohttp.typedefs import Middleware
+
     from .route import Route
     from .settings import Settings
     from .site import Site
 
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 log = logging.getLogger(__name__)
 
 COOKIE = "mainspring"
+SEND_SECONDS = 30.0
+"""So long a client may take to read an answer that is no stream."""
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
-_HEADERS = {
+HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -37,6 +47,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Server": "Mainspring",  # aiohttp would tell its version and Python's
 }
 
 
@@ -51,37 +62,53 @@ class Guard:
         self._site = site
         self._settings = site.settings
         self._hosts = {host.lower() for host in (*_LOCAL, *site.settings.hosts)}
-        host = site.settings.listen.rpartition(":")[0]
-        if host not in {"0.0.0.0", "[::]"}:  # noqa: S104 - these are no names to ask for
-            self._hosts.add(host.lower())
+        address = ipaddress.ip_address(address_of(site.settings.listen)[0])
+        if not address.is_unspecified:
+            self._hosts.add(f"[{address}]" if address.version == 6 else str(address))
 
-    def wrap(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def wrap(self, route: Route) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
-            try:
-                self._admit(request, route)
-                async with asyncio.timeout(route.seconds):
-                    return await route.handler(request)
-            except Problem as problem:
-                return self._told(request, problem)
-            except MainspringError as error:
-                return self._told(request, problem_of(error))
-            except TimeoutError:
-                text = f"it took longer than {route.seconds:g} s"
-                return self._told(request, Problem(408 if route.is_change else 503, "Took too long", text))
-            except web.HTTPException as error:
-                return self._told(request, Problem(error.status, error.reason))
-            except Exception:
-                log.exception("%s %s failed", request.method, request.path)
-                return self._told(request, Problem(500, "It failed", "the kernel's log tells more"))
+            response = await self._answer(request, route)
+            if route.seconds is not None:
+                await _send(request, response)
+            return response
 
         return guarded
 
-    def _admit(self, request: web.Request, route: Route) -> None:
+    async def _answer(self, request: web.Request, route: Route) -> web.StreamResponse:
+        try:
+            self._admit(request, route)
+            async with asyncio.timeout(route.seconds):
+                if route.is_change:
+                    await read_body(request)
+                return await route.handler(request)
+        except Problem as problem:
+            return self._told(request, problem)
+        except MainspringError as error:
+            return self._told(request, problem_of(error))
+        except TimeoutError:
+            text = f"it took longer than {route.seconds or 0:g} s"
+            return self._told(request, Problem(408 if route.is_change else 503, "Took too long", text))
+        except web.HTTPException as error:
+            return self._told(request, Problem(error.status, error.reason))
+        except Exception:
+            if request.transport is not None:  # else who asked is gone, in the midst of it
+                log.exception("%s %s failed", request.method, request.path)
+            return self._told(request, Problem(500, "It failed", "the kernel's log tells more"))
+
+    def check(self, request: web.Request) -> None:
+        """What any request has to fulfil, also one that no route is for."""
+        if not request.raw_path.startswith("/") or not request.raw_path.isascii():
+            raise Problem(400, "Bad request", "expected a path that begins with /, percent-encoded")
+        if "%00" in request.raw_path:
+            raise Problem(400, "Bad request", "%00 stands for nothing here; expected text without it")
         self._check_host(request)
+
+    def _admit(self, request: web.Request, route: Route) -> None:
         who = self._who(request)
-        request[WHO] = who
-        if route.is_change:
-            self._check_origin(request)
+        if who is not None:
+            request[WHO] = who
+        self._check_origin(request, route)
         if route.is_open:
             return
         if who is None:
@@ -94,7 +121,10 @@ class Guard:
 
     def _check_host(self, request: web.Request) -> None:
         """Lest a name that somebody else owns, and points at this machine, makes their pages ours (DNS rebinding)."""
-        host = request.headers.get("Host", "")
+        hosts = request.headers.getall("Host", [])
+        if len(hosts) != 1:
+            raise Problem(400, "Bad request", "expected one Host header")
+        host = hosts[0]
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
         if name.lower() not in self._hosts:
             raise Problem(
@@ -105,33 +135,37 @@ class Guard:
         identities = self._site.identities
         if identities.is_open:
             return Who(ANYONE, "operate")
-        given = request.headers.get("Authorization")
-        if given is not None:
-            kind, _, token = given.partition(" ")
-            return identities.by_token(token.strip())[0] if kind.lower() == "bearer" else None
+        token = _bearer(request)
+        if token is not None:
+            return identities.by_token(token, request.remote or "")[0]
         return identities.by_cookie(request.cookies.get(cookie_name(self._settings), ""), self._site.now)
 
-    def _check_origin(self, request: web.Request) -> None:
-        """A change comes from a page of this site, or from a program: browsers let no other page send such a request."""
-        origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
-        if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("Host", "").lower():
+    def _check_origin(self, request: web.Request, route: Route) -> None:
+        """A change comes from a page of this site, or from a program: browsers let no other page send such a request.
+
+        Other sites may lead to a page by a link, and fetch nothing for themselves.
+        """
+        site = request.headers.get("Sec-Fetch-Site")
+        if not route.is_change:
+            if site in {"cross-site", "same-site"} and request.headers.get("Sec-Fetch-Mode") != "navigate":
+                raise Problem(403, "Another origin", "it was asked for by a page of another site")
+            return
+        origins = request.headers.getall("Origin", [])
+        if site not in {None, "same-origin"} or any(origin.lower() not in self._own(request) for origin in origins):
             raise Problem(403, "Another origin", "it was asked for by a page of another site; nothing was changed")
-        if site is not None and site != "same-origin":
-            raise Problem(403, "Another origin", "it was asked for by a page of another site; nothing was changed")
-        is_page = origin is not None or site is not None
-        is_program = "Authorization" in request.headers or request.content_type == "application/json"
+        is_page = bool(origins) or site is not None
+        is_program = _bearer(request) is not None or request.content_type == "application/json"
         if not is_page and not is_program:
             text = "expected an Origin header, Authorization: Bearer TOKEN, or Content-Type: application/json"
             raise Problem(403, "Another origin", f"{text}; nothing was changed")
 
+    def _own(self, request: web.Request) -> set[str]:
+        host = request.headers["Host"].lower()
+        return {f"https://{host}"} if self._settings.https else {f"http://{host}", f"https://{host}"}
+
     def _told(self, request: web.Request, problem: Problem) -> web.StreamResponse:
         if request.path.startswith("/api/") or "text/html" not in request.headers.get("Accept", ""):
-            return web.json_response(
-                problem.as_json(),
-                status=problem.status,
-                headers=problem.headers,
-                content_type="application/problem+json",
-            )
+            return answer_of(problem)
         if problem.status == 401 and request.method == "GET":
             return self._site.redirect(f"/login?next={quote(request.path_qs, safe='')}")
         response = self._site.page(request, "problem.html", status=problem.status, problem=problem)
@@ -139,24 +173,45 @@ class Guard:
         return response
 
 
-@web.middleware
-async def shield(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """What no route has, and the headers of every answer that has none yet (a stream has sent its own)."""
+def _bearer(request: web.Request) -> str | None:
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else None
+
+
+async def _send(request: web.Request, response: web.StreamResponse) -> None:
     try:
-        response = await handler(request)
-    except web.HTTPException as error:
-        problem = Problem(error.status, error.reason, f"{request.method} {request.path}"[:200])
-        response = web.json_response(problem.as_json(), status=error.status, content_type="application/problem+json")
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
-    return response
+        async with asyncio.timeout(SEND_SECONDS):
+            await response.prepare(request)
+            await response.write_eof()
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+    except ConnectionError:
+        pass  # who asked is gone
+
+
+def shield(guard: Guard) -> Middleware:
+    """Stands before all routes, and answers for addresses that have none."""
+
+    @web.middleware
+    async def shielded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            guard.check(request)
+            return await handler(request)
+        except Problem as problem:
+            return answer_of(problem)
+        except web.HTTPException as error:
+            response = answer_of(Problem(error.status, error.reason, f"{request.method} {request.path}"[:200]))
+            if "Allow" in error.headers:
+                response.headers["Allow"] = error.headers["Allow"]
+            return response
+
+    return shielded
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """As they are about to be sent: those of streams too."""
-    response.headers.update(_HEADERS)
-    response.headers.pop("Server", None)
+    response.headers.update(HEADERS)
+    response.headers.setdefault("Cache-Control", "no-store")
     if site_of(request).settings.https:
         response.headers["Strict-Transport-Security"] = "max-age=31536000"

@@ -6,9 +6,12 @@ from kernel.events import (
     BreakerClosed,
     BreakerHalfOpened,
     BreakerOpened,
+    ConfigRejected,
     ConfigReloaded,
     Event,
     HealthChanged,
+    KernelStarted,
+    KernelStopping,
     PluginBroken,
     PluginDisabled,
     PluginEnabled,
@@ -30,7 +33,8 @@ Heard = (
     Ended
     | SchedulePaused | ScheduleResumed | ScheduleAdded | ScheduleRemoved
     | QueuePaused | QueueResumed
-    | PluginEnabled | PluginDisabled | PluginBroken | PluginFaulted | PluginQuarantined | PluginReleased | ConfigReloaded
+    | PluginEnabled | PluginDisabled | PluginBroken | PluginFaulted | PluginQuarantined | PluginReleased
+    | ConfigReloaded | ConfigRejected | KernelStarted | KernelStopping
     | HealthChanged | BreakerOpened | BreakerHalfOpened | BreakerClosed
 )  # fmt: skip
 TOPIC_OF: dict[type[Event], str] = {
@@ -38,6 +42,7 @@ TOPIC_OF: dict[type[Event], str] = {
     QueuePaused: "queues", QueueResumed: "queues",
     PluginEnabled: "plugins", PluginDisabled: "plugins", PluginBroken: "plugins", PluginFaulted: "plugins",
     PluginQuarantined: "plugins", PluginReleased: "plugins", ConfigReloaded: "plugins",
+    ConfigRejected: "plugins",
     HealthChanged: "health", BreakerOpened: "health", BreakerHalfOpened: "health", BreakerClosed: "health",
 }  # fmt: skip
 """Event -> the topic of the pages that show it; see live.py. Of runs the kernel's own counters tell."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from .guard import cookie_name
 from .identity import SESSION_SECONDS
 from .problem import Problem
 from .route import Route
-from .site import site_of
+from .site import site_of, within
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -19,7 +18,7 @@ async def ask(request: web.Request) -> web.Response:
     site = site_of(request)
     if site.identities.is_open:
         return site.redirect("/")
-    return site.page(request, "login.html", next=_within(request.query.get("next", "")), problem="")
+    return site.page(request, "login.html", next=within(request.query.get("next", "")), problem="")
 
 
 async def enter(request: web.Request) -> web.Response:
@@ -27,12 +26,12 @@ async def enter(request: web.Request) -> web.Response:
     form = await request.post()
     token, to = form.get("token", ""), form.get("next", "")
     try:
-        _, key = site.identities.by_token(token if isinstance(token, str) else "")
+        _, key = site.identities.by_token(token.strip() if isinstance(token, str) else "", request.remote or "")
     except Problem as problem:
-        response = site.page(request, "login.html", status=problem.status, next=_within(str(to)), problem=problem.text)
+        response = site.page(request, "login.html", status=problem.status, next=within(str(to)), problem=problem.text)
         response.headers.update(problem.headers)
         return response
-    response = site.redirect(_within(str(to)))
+    response = site.redirect(str(to))
     response.set_cookie(
         cookie_name(site.settings),
         site.identities.cookie_for(key, site.now),
@@ -50,15 +49,6 @@ async def leave(request: web.Request) -> web.Response:
     response = site.redirect("/login")
     response.del_cookie(cookie_name(site.settings), path="/", secure=site.settings.https, samesite="Strict")
     return response
-
-
-def _within(address: str) -> str:
-    """An address of this site, whatever was given."""
-    parts = urlsplit(address)
-    is_ours = (
-        not parts.scheme and not parts.netloc and address.startswith("/") and not address.startswith(("//", "/\\"))
-    )
-    return address if is_ours and address.isprintable() else "/"
 
 
 ROUTES = [

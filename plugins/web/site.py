@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections import OrderedDict
 from pathlib import Path
@@ -10,11 +11,16 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from aiohttp import web
 
-from kernel.events import OperatorActed
+from kernel.events import KernelStopping, OperatorActed
 
+from .extensions import Extensions
+from .feed import Feed
 from .heard import Ended
+from .idempotency import Idempotency
 from .identity import Identities, Who
+from .ledger import Ledger
 from .live import Live
+from .recent import Recent
 from .traffic import Traffic
 from .wording import FILTERS
 
@@ -28,15 +34,22 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 _MOST_TELLINGS = 1_000
+_WITHIN = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 
 
 class Site:
     def __init__(self, kernel: Kernel, settings: Settings) -> None:
         self.kernel = kernel
         self.settings = settings
-        self.identities = Identities(settings)
+        self.identities = Identities(settings, kernel.clock.elapsed)
         self.traffic = Traffic(kernel)
         self.live = Live(kernel)
+        self.extensions = Extensions(kernel)
+        self.feed = Feed(kernel)
+        self.idempotency = Idempotency(kernel)
+        self.is_stopping = False
+        self.recent = Recent(kernel)
+        self.ledger = Ledger(kernel)
         self._tellings: OrderedDict[str, str] = OrderedDict()
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(FOLDER / "templates"),
@@ -51,16 +64,25 @@ class Site:
     async def start(self) -> None:
         await self.traffic.start()
         await self.live.start()
+        self.extensions.start()
+        await self.idempotency.start()
 
     async def stop(self) -> None:
+        await self.extensions.stop()
+        await self.idempotency.stop()
+        await self.feed.stop()
         await self.live.stop()
+        await self.ledger.stop()
         await self.traffic.stop()
 
     def hear(self, events: Sequence[Heard]) -> None:
         for event in events:
             if isinstance(event, Ended):
                 self.traffic.take(event)
+            elif isinstance(event, KernelStopping):
+                self.is_stopping = True
         self.live.hear(events)
+        self.extensions.hear(events)
 
     @property
     def now(self) -> float:
@@ -85,12 +107,13 @@ class Site:
             may_change=who is not None and may_change(who, self.settings),
             told=told,
             kernel_id=self.kernel.id,
-            more_pages=[],
+            more_pages=self.extensions.links(),
         )
         return web.Response(text=text, content_type="text/html", status=status, headers={"Cache-Control": "no-store"})
 
     def redirect(self, to: str, told: str = "") -> web.Response:
-        """After a change: the browser asks for ``to``, an address of the site, and is told there what was done."""
+        """After a change: the browser asks for ``to``, and is told there what was done. What is no address of the site is /."""
+        to = within(to)
         if told:
             key = secrets.token_urlsafe(8)
             self._tellings[key] = told
@@ -100,13 +123,18 @@ class Site:
         return web.Response(status=303, headers={"Location": to})
 
 
+def within(address: str) -> str:
+    """The address when it is one of this site, else ``/``: nobody is led elsewhere by a link to this one."""
+    return address if _WITHIN.fullmatch(address) else "/"
+
+
 def may_change(who: Who, settings: Settings) -> bool:
     return who.role == "operate" and not settings.read_only
 
 
 SITE = web.AppKey("site", Site)
-WHO = "mainspring who"
-"""Under this name the request has who asks."""
+WHO = web.RequestKey("who", Who)
+"""Under this key the request has who asks."""
 
 
 def site_of(request: web.Request) -> Site:

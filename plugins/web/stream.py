@@ -13,9 +13,11 @@ from .problem import Problem
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MOST_STREAMS = 500
+MOST_STREAMS = 250
 MOST_BEHIND = 1_000_000
 """Bytes that wait for one client; with more it is dropped."""
+STALL_SECONDS = 60.0
+"""So long a client may take to read what is on its way to it; then it is dropped, however little that is."""
 PING_SECONDS = 15.0
 PING = b": still here\n\n"
 _HEADERS = {
@@ -86,10 +88,14 @@ class Streams:
                 client.filled.clear()
                 chunk = b"".join(client.waiting)
                 client.waiting.clear()
-                await response.write(chunk)
+                async with asyncio.timeout(STALL_SECONDS):
+                    await response.write(chunk)
                 client.behind = sum(map(len, client.waiting))
         except ConnectionError:
             pass
+        except TimeoutError:
+            self.dropped += 1
+            client.drop()
         finally:
             self._clients.discard(client)
             self._changed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -10,6 +11,8 @@ from urllib.parse import urlencode
 from markupsafe import Markup, escape
 
 from kernel import words
+
+from .visible import block, data, line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +61,16 @@ def clock(instant: Any, form: str = "%Y-%m-%d %H:%M:%S") -> Markup:
     return _time(at, datetime.fromtimestamp(at, UTC).strftime(form))
 
 
+def day(at: float) -> str:
+    """The date, for an address: ``2026-11-24``."""
+    return datetime.fromtimestamp(at, UTC).date().isoformat()
+
+
+def instant(at: float) -> str:
+    """ISO 8601, for an address; of a fraction of a second the next whole microsecond, so that it is not before ``at``."""
+    return datetime.fromtimestamp(at if at == int(at) else at + 1e-6, UTC).isoformat()
+
+
 def _time(at: float, text: str) -> Markup:
     try:
         whole = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
@@ -90,6 +103,12 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:,}"
 
 
+def percent(share: float) -> str:
+    """Rounded down: 100 % are all of them."""
+    tenths = math.floor(share * 1000 + 1e-9)
+    return f"{tenths // 10} %" if tenths % 10 == 0 else f"{tenths / 10} %"
+
+
 def plural(count: int, one: str, many: str = "") -> str:
     """``1 run``, ``1,200 runs``."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
@@ -103,5 +122,6 @@ def query(values: dict[str, Any], **changed: Any) -> str:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago, "clock": clock, "duration": duration, "short": short, "pretty": pretty, "tone": tone, "number": number,
-    "plural": plural, "query": query,
+    "plural": plural, "percent": percent,
+    "query": query, "epoch": epoch, "day": day, "instant": instant, "line": line, "block": block, "data": data,
 }  # fmt: skip

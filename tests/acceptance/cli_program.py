@@ -267,13 +267,14 @@ class Program:
 
 
 class Terminal:
-    """The program on a terminal of so many columns."""
+    """The program on a terminal of so many columns and rows."""
 
-    def __init__(self, place: Place, *arguments: str, columns: int = 200, **environment: str) -> None:
+    def __init__(self, place: Place, *arguments: str, columns: int = 200, rows: int = 40, **environment: str) -> None:
         self.text = ""
         self._is_open, self._is_closing = True, False
         self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        self.resize(columns, rows)
+        self.modes_before = termios.tcgetattr(theirs)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "kernel", *arguments],
             cwd=place.folder,
@@ -303,6 +304,17 @@ class Terminal:
 
     def type(self, keys: str) -> None:
         os.write(self._ours, keys.encode())
+
+    def resize(self, columns: int, rows: int) -> None:
+        """The program gets a SIGWINCH, as the terminal is its own."""
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def modes(self) -> list[Any]:
+        """Whether keys are read one by one, are shown, and so on."""
+        return termios.tcgetattr(self._ours)
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
     def close_window(self) -> None:
         """The other side goes away: the program gets a SIGHUP."""

@@ -86,3 +86,24 @@ def test_beside_a_kernel_the_same_is_told(tmp_path: Path, store: str) -> None:
     assert enqueued.err == "note: no job, configuration or other run has the queue 'hedl'. Did you mean \"held\"?\n"
     assert (listed.status, listed.err) == (2, "no job named 'shop.hourl'. Did you mean \"shop.hourly\"?\n")
     assert (paused.status, paused.err) == (2, "no queue named 'nasp'. Did you mean \"naps\"?\n")
+
+
+@pytest.mark.parametrize("store", ["sqlite:///var/store.db", "memory://"])
+def test_a_queue_is_resized_in_the_file_before_and_beside_a_kernel(tmp_path: Path, store: str) -> None:
+    place = Place(tmp_path, CONFIG.replace("sqlite:///var/store.db", store) + HELD)
+    before = place.good("queues", "resize", "naps", "3")
+    with place.kernel():
+        again = place.good("queues", "resize", "naps", "3")
+        unlimited = place.good("queues", "resize", "held", "none")
+        wrong = place.run("queues", "resize", "nasp", "4")
+        none = place.run("queues", "resize", "naps", "0")
+        few = place.run("queues", "resize", "naps", "few")
+    text = (tmp_path / "plugins.toml").read_text()
+
+    assert before.out.startswith("naps has a concurrency of 3 in ")
+    assert again.out.startswith("naps had a concurrency of 3 already in ")
+    assert unlimited.out.startswith("held has no limit in ")
+    assert (wrong.status, wrong.err) == (2, "no queue named 'nasp'. Did you mean \"naps\"?\n")
+    assert (none.status, none.err) == (2, "0 is no concurrency: expected a whole number from 1 to 100,000\n")
+    assert few.err == "N: 'few': expected a whole number from 1 to 100,000, or none\n"
+    assert text.endswith("[queues.held]\n\n[queues.naps]\nconcurrency = 3\n")

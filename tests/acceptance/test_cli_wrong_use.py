@@ -81,6 +81,9 @@ WRONG_USES = [
     (("events",), (), "--follow"),
     (("health",), ("--nope",), "--nope"),
     (("kernels", "list"), ("--nope",), "--nope"),
+    (("top",), ("--interval", "often"), "--interval: 'often' is no duration"),
+    (("top",), ("--interval", "10ms"), "--interval: 10ms is too short: expected 100ms or more"),
+    (("top",), ("--interval", "1s", "--once"), "--interval: expected without --once and --json"),
     (("db", "status"), ("--nope",), "--nope"),
     (("db", "upgrade"), ("more",), "more"),
 ]

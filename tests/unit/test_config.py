@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from kernel.config import Config, load_config, load_config_for_command, parse_config, read_config
 from kernel.config_changes import diff
-from kernel.config_edit import set_enabled
+from kernel.config_edit import set_concurrency, set_enabled
 from kernel.config_file import parse
 from kernel.config_schema import PluginParts, config_schema
 from kernel.config_values import Secret
@@ -452,6 +452,54 @@ def test_a_plugin_can_be_switched_on_wherever_it_stands_or_does_not(tmp_path: Pa
     assert is_on
     found = tomllib.loads(path.read_text())
     assert {**found, "plugins": {**found["plugins"], "new": expected["plugins"]["new"]}} == expected
+
+
+def test_a_queue_is_resized_and_every_comment_stays(tmp_path: Path) -> None:
+    text = "# all\n[queues.mail] # slow\n# at once\nconcurrency = 5 # few\nmax_waiting = 9\n\n[plugins.a]\n"
+    path = written(tmp_path, text)
+
+    is_changed = set_concurrency(path, "mail", 12)
+
+    assert is_changed
+    assert path.read_text() == text.replace("concurrency = 5", "concurrency = 12")
+    assert not set_concurrency(path, "mail", 12)
+
+
+@pytest.mark.parametrize("concurrency", [7, None])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        EDITED,
+        "[queues]\n",
+        "[queues.other]\nconcurrency = 1\n\n[kernel]\n# end\n",
+        "[queues.my-mail]\n",
+        "[queues.my-mail]\nmax_waiting = 3 # few\n[plugins.a]\n",
+        "[queues.my-mail]\nconcurrency = 3\n# end",
+        "[queues.my-mail]\nconcurrency = 3\nrate_limit = '1/1m'\n[queues.b]\n",
+        "queues.my-mail.concurrency = 1\n[plugins.a]\n",
+        "queues = { my-mail = { concurrency = 1, max_waiting = 4 } }\n",
+        "queues = { my-mail = { concurrency = 1 } }\n",
+        "[queues]\nmy-mail.concurrency = 1\nb.concurrency = 2\n",
+        "[queues]\nb = { concurrency = 2 }\n",
+        "[queues.'my-mail']\r\nconcurrency = 3 # x\r\n",
+    ],
+)
+def test_a_queue_can_be_resized_wherever_it_stands_or_does_not(
+    tmp_path: Path, text: str, concurrency: int | None
+) -> None:
+    path = written(tmp_path, text)
+    before = load_config(path)
+    lines = [line for line in text.splitlines() if "my-mail" not in line and "concurrency" not in line]
+
+    set_concurrency(path, "my-mail", concurrency)
+    after = load_config(path)
+
+    assert after.queue("my-mail") == before.queue("my-mail")._replace(concurrency=concurrency)
+    assert (after.kernel, after.plugins) == (before.kernel, before.plugins)
+    others = before.queues.keys() - {"my-mail"}
+    assert {name: after.queues[name] for name in others} == {name: before.queues[name] for name in others}
+    assert [line for line in lines if line not in path.read_text()] == []
 
 
 def test_the_file_keeps_its_mode_and_a_link_stays_a_link(tmp_path: Path) -> None:

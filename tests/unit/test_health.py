@@ -182,3 +182,17 @@ async def test_of_endless_checks_the_first_ones_are_shown() -> None:
     shown = [check for check in found["checks"] if check["plugin"] == "shop"]
     assert len(shown) == 10_001
     assert "gave 10,001 checks; the first 10,000 are shown" in shown[-1]["text"]
+
+
+async def test_how_many_runs_it_has_brought_to_their_end_is_counted_since_the_start() -> None:
+    async with running(job_of(work, retry=Retry(2, base="1s", jitter=0)), job_of(work, name="doomed", retry=1)) as flow:
+        before = (await judged(flow))["ended"]
+        for job in ("demo.work", "demo.work", "demo.doomed"):
+            run = await flow.enqueue(job)
+            await flow.clock.advance(2)
+            await flow.ended(run)
+        found = await judged(flow)
+
+    assert before == {"completed": 0, "failed": 0}
+    assert (found["ended"], found["running"]) == ({"completed": 2, "failed": 1}, 0)
+    assert found["concurrency"] >= 1

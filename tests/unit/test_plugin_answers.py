@@ -67,3 +67,14 @@ async def test_a_question_of_nobody_is_an_error_as_it_is_without_a_kernel(config
         )
         with pytest.raises(RequestError, match="price: only a running kernel can tell"):
             await alone.call("ask", {"question": "price"})
+
+
+async def test_a_hook_can_be_asked_with_values_for_each_plugin_alone(config: Path) -> None:
+    async with Kernel(load_config(config)) as kernel:
+        answers = await kernel.ask(
+            "answer", question="greeting", about={}, each=lambda plugin: {"about": {"name": f"you, {plugin}"}}
+        )
+
+    assert {answer.plugin: answer.value for answer in answers if answer.error is None} == {
+        "polite": {"hello": "you, polite"}
+    }

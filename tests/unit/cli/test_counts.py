@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kernel.cli.job_words import words_of
+from kernel.cli.job_words import policy_words
 from kernel.cli.line_writer import LineWriter
 from kernel.cli.run_record import record_fields
 from kernel.decorators import job
@@ -24,7 +24,7 @@ def said_of(**policies: Any) -> dict[str, str]:
     @job(**policies)
     async def work() -> None: ...
 
-    return words_of(describe_job(job_of(work), Queue("default")))
+    return policy_words(describe_job(job_of(work), Queue("default")))
 
 
 @pytest.mark.parametrize(

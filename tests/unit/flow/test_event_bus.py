@@ -312,3 +312,24 @@ async def test_a_broken_listener_does_not_hurt_the_runs() -> None:
 
     assert ended.state == "completed"
     assert len(flow.told(RunCompleted)) == 1
+
+
+async def test_past_its_quota_a_listener_is_told_none_of_a_kind_and_each_is_counted() -> None:
+    bus = EventBus(FakeClock())
+    told: list[Event] = []
+
+    async def tell(events: Sequence[Event]) -> None:
+        told.extend(events)
+
+    subscription = bus.subscribe("few", (Event,), tell)
+    subscription.quota = {QueuePaused: 2}
+    for _ in range(3):
+        bus.publish(PAUSED)
+    is_wanted = bus.wants(QueuePaused, 5)
+    bus.publish(BEGUN)
+    await settle()
+
+    assert not is_wanted
+    assert [event.name for event in told] == ["QueuePaused"] * 2 + ["QueueResumed"]
+    assert (subscription.left_out, subscription.dropped) == ({QueuePaused: 6}, 0)
+    await bus.close()

@@ -99,3 +99,18 @@ def test_quantiles_are_durations_that_there_were() -> None:
 
     assert (quantile(durations, 0.5), quantile(durations, 0.95), quantile(durations, 1.0)) == (51.0, 96.0, 100.0)
     assert (quantile([7.0], 0.5), quantile([], 0.5)) == (7.0, None)
+
+
+def test_the_success_rate_is_that_of_the_last_hundred_ends_and_survives_being_written() -> None:
+    record = Record()
+    for _ in range(100):
+        record.completed(1.0, 0.1, is_degraded=False)
+    for _ in range(25):
+        record.has_failed(2.0, 0.1, "ValueError: no")
+
+    assert Record().success_rate is None
+    assert record.success_rate == 0.75
+    assert Record.from_json(record.as_json()).success_rate == 0.75
+    other = Record()
+    other.completed(3.0, 0.1, is_degraded=False)
+    assert merged([record, other]).success_rate == 76 / 101
