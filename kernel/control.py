@@ -26,6 +26,7 @@ from kernel.model.run import RunState, iso
 from kernel.model.schedule import Schedule, ScheduleRow, Timing, make_schedule
 from kernel.run_record import record_of
 from kernel.run_tree import RunTree
+from kernel.schedule_calendar import coming_ticks, past_ticks
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -41,15 +42,17 @@ if TYPE_CHECKING:
 
 OPERATIONS = frozenset(
     {
-        "jobs", "runs_list", "runs_show", "runs_tree", "runs_cancel", "runs_retry", "runs_select", "runs_cancel_many",
-        "runs_retry_many", "runs_cancel_all", "runs_retry_all", "enqueue", "wait", "queues_list", "queues_pause",
-        "queues_resume", "schedules_list", "schedules_show", "schedules_pause", "schedules_resume", "schedules_trigger",
-        "schedules_add", "schedules_remove", "breakers_list", "breakers_reset", "ask", "explain", "plugins",
-        "plugins_release", "kernels", "health", "reload",
+        "jobs", "runs_list", "runs_show", "runs_tree", "runs_cancel", "runs_retry", "runs_select",
+        "runs_cancel_many", "runs_retry_many", "runs_cancel_all", "runs_retry_all", "enqueue", "wait",
+        "queues_list", "queues_pause", "queues_resume", "schedules_list", "schedules_show", "schedules_pause",
+        "schedules_resume", "schedules_trigger", "schedules_add", "schedules_remove", "schedules_ticks",
+        "schedules_upcoming", "breakers_list", "breakers_reset", "ask", "explain", "plugins", "plugins_release",
+        "kernels", "health", "reload",
     }
 )  # fmt: skip
 MOST_RUNS = 1_000
 MOST_ERROR_TEXT = 500
+MOST_TICKS = 5_000
 DEFAULT_QUEUE = Policies().queue
 
 
@@ -148,8 +151,7 @@ class Control:
         hours ago. ``error``: a text of the error or the reason of runs that ended badly, retry or run; of others when
         ``state`` names theirs. When there are none, UnknownNameError for a job, queue or schedule that nothing bears.
         """
-        if not 1 <= limit <= MOST_RUNS:
-            raise RequestError(f"limit: {shown(limit)}: expected a whole number from 1 to {MOST_RUNS:,}")
+        _check_limit(limit, MOST_RUNS)
         states = None if state is None else [_state(state)]
         if before is not None and not await self._store.runs(RunQuery(ids=[before], limit=1)):
             raise UnknownNameError("run", before, hint="before: expected the id of the last run of the page before")
@@ -398,6 +400,36 @@ class Control:
         row = await self._row(schedule)
         return self._view(row, {job["job"] for job in await self.jobs()})
 
+    async def schedules_ticks(
+        self, *, since: str | float, until: str | float, schedule: str | None = None, limit: int = 1_000
+    ) -> dict[str, Any]:
+        """What became of the ticks between two instants, of one schedule or of all: ledger lines, newest first.
+
+        ``is_cut`` when there are more than ``limit``. Instants as of ``runs_list``.
+        """
+        now = self._clock.now()
+        begin, end = moment_of(since, now, "since"), moment_of(until, now, "until")
+        if begin > end:
+            raise RequestError(f"until: {shown(until)}: expected an instant after since, which is {iso(begin)}")
+        _check_limit(limit, MOST_TICKS)
+        names = [row.name for row in await self._rows()] if schedule is None else [schedule]
+        found = await past_ticks(self._store, names, begin, end, limit)
+        if schedule is not None and not found["ticks"]:
+            await self._row(schedule)
+        return found
+
+    async def schedules_upcoming(self, *, until: str | float, limit: int = 1_000) -> dict[str, Any]:
+        """The next ticks of all schedules that are not paused and whose job is known, in order of time.
+
+        ``until``: as ISO 8601, epoch seconds, or "12h" for twelve hours from now. At most ``limit``, and 100 of one
+        schedule; ``more`` says of which schedules there are others, and how many.
+        """
+        now = self._clock.now()
+        end = moment_of(until, now, "until", is_ahead=True)
+        _check_limit(limit, MOST_TICKS)
+        known = {job["job"] for job in await self.jobs()}
+        return await coming_ticks([row for row in await self._rows() if _ticks(row, known)], now, end, limit)
+
     async def schedules_pause(self, *, schedule: str) -> None:
         await self._pause(schedule, paused=True)
 
@@ -456,9 +488,8 @@ class Control:
 
     def _view(self, row: ScheduleRow, known: set[str]) -> dict[str, Any]:
         schedule = row.schedule
-        is_paused = schedule.paused if row.paused is None else row.paused
         following = None
-        if schedule.kind != "after" and not is_paused and schedule.job in known:
+        if _ticks(row, known):
             following = Timing(schedule, row.anchor).next_after(max(row.looked_until, self._clock.now()))
         return {
             "schedule": row.name,
@@ -468,7 +499,7 @@ class Control:
             "spec": schedule.spec,
             "timezone": schedule.timezone,
             "next_at": iso(following),
-            "paused": is_paused,
+            "paused": _is_paused(row),
             "job_known": schedule.job in known,
             "dynamic": row.dynamic,
             "plugin": schedule.plugin,
@@ -610,6 +641,20 @@ def _idle_option(schedule: Schedule, given: Collection[str]) -> str | None:
     if "catch_up_max" in given and schedule.catch_up != "all" and schedule.overlap != "queue":
         return f'catch_up_max: it goes with catch_up="all" or overlap="queue", not with catch_up="{schedule.catch_up}"'
     return None
+
+
+def _is_paused(row: ScheduleRow) -> bool:
+    return row.schedule.paused if row.paused is None else row.paused
+
+
+def _ticks(row: ScheduleRow, known: Collection[str]) -> bool:
+    """Whether one can say when it ticks next: ``after`` begins with the end of another run."""
+    return row.schedule.kind != "after" and not _is_paused(row) and row.schedule.job in known
+
+
+def _check_limit(limit: Any, most: int) -> None:
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= most:
+        raise RequestError(f"limit: {shown(limit)}: expected a whole number from 1 to {most:,}")
 
 
 def _refuse(kind: str, name: str, known: Collection[str]) -> None:

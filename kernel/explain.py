@@ -199,7 +199,7 @@ class Explainer:
                 continue
             kernels = await self._store.kernels() if scope == "kernel" else []
             most = limit * max(len(kernels), 1)
-            query = RunQuery(states=[RunState.RUNNING], limit=most)._replace(**{kind: name})
+            query = RunQuery(states=[RunState.RUNNING], limit=most)._replace(**{kind: name})  # type: ignore[arg-type] # job or queue
             holders = await self._store.runs(query)
             held = Counter(one.kernel for one in holders)
             if all(held[one.id] >= limit for one in kernels) if kernels else len(holders) >= limit:

@@ -474,6 +474,9 @@ class Store(Protocol):
     async def ticks(self, schedule: str, since: float, until: float, limit: int) -> list[Tick]:
         """Ledger lines that touch [since, until], newest first."""
 
+    async def ticks_of(self, schedules: Sequence[str], since: float, until: float, limit: int) -> list[Tick]:
+        """The same of all these schedules together, newest first; lines that begin at one instant in the order of their names."""
+
     # Kernels and what they announce
 
     async def kernels(self) -> list[KernelRow]:

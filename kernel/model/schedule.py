@@ -8,6 +8,8 @@ import math
 from collections import deque
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from heapq import merge
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from kernel.model.cron import CronExpression
@@ -17,7 +19,7 @@ from kernel.model.payload import NotJsonError, encode
 from kernel.model.zones import zone_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 Kind = Literal["cron", "every", "after"]
 CatchUp = Literal["skip", "latest", "all"]
@@ -106,6 +108,11 @@ class Tick(NamedTuple):
     result: str
     reason: str | None = None
     run: str | None = None
+
+
+def newest(lines: Iterable[Iterable[Tick]], limit: int) -> list[Tick]:
+    """The first of all these lists together, each of which has the newest line first."""
+    return list(islice(merge(*lines, key=lambda line: -line.first), limit))
 
 
 class Plan(NamedTuple):

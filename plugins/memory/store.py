@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kernel.contracts.store import KernelRow, Member, QueueRow, RunQuery, Signals
 from kernel.model.run import RunState
+from kernel.model.schedule import newest
 
 from .breakers import Breakers
 from .runs import Runs
@@ -204,6 +205,9 @@ class MemoryStore:
 
     async def ticks(self, schedule: str, since: float, until: float, limit: int) -> list[Tick]:
         return self._ledger.between(schedule, since, until, limit)
+
+    async def ticks_of(self, schedules: Sequence[str], since: float, until: float, limit: int) -> list[Tick]:
+        return newest([self._ledger.between(name, since, until, limit) for name in sorted({*schedules})], limit)
 
     # Kernels and what they announce
 

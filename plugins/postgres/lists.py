@@ -93,6 +93,11 @@ async def ticks(database: Database, schedule: str, since: float, until: float, l
     return [Tick(*row) for row in await database.rows("ticks", schedule, since, until, limit)]
 
 
+async def ticks_of(database: Database, schedules: Sequence[str], since: float, until: float, limit: int) -> list[Tick]:
+    names = sorted({*schedules})
+    return [Tick(*row) for row in await database.rows("ticks_of", names, since, until, limit)]
+
+
 async def edges(database: Database, of: Sequence[str]) -> list[Edge]:
     return [Edge(*row) for row in await database.rows("edges", known_ids(of))]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.contracts.store import CLOCKS_DIFFER_SECONDS, QueueRow, RunQuery
 from kernel.model.run import FINAL, RunState
-from kernel.model.schedule import Tick
+from kernel.model.schedule import Tick, newest
 
 from .database import json_of
 from .rates import instant_of
@@ -121,6 +121,10 @@ def queues(database: Database) -> list[QueueRow]:
 
 def ticks(database: Database, schedule: str, since: float, until: float, limit: int) -> list[Tick]:
     return [Tick(*row) for row in database.rows("ticks", schedule=schedule, since=since, until=until, limit=limit)]
+
+
+def ticks_of(database: Database, schedules: Iterable[str], since: float, until: float, limit: int) -> list[Tick]:
+    return newest([ticks(database, name, since, until, limit) for name in sorted({*schedules})], limit)
 
 
 def prunable(database: Database, keep: Mapping[str, Keep], default: Keep, now: float, limit: int) -> list[int]:

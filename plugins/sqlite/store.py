@@ -236,6 +236,9 @@ class SqliteStore:
     async def ticks(self, schedule: str, since: float, until: float, limit: int) -> list[Tick]:
         return await self._read(lambda database: lists.ticks(database, schedule, since, until, limit))
 
+    async def ticks_of(self, schedules: Sequence[str], since: float, until: float, limit: int) -> list[Tick]:
+        return await self._read(lambda database: lists.ticks_of(database, schedules, since, until, limit))
+
     # Kernels and what they announce
 
     async def kernels(self) -> list[KernelRow]:

@@ -104,3 +104,25 @@ class Ledger:
         found = await store.ticks("nightly", NOW, NOW + 9, 2)
 
         assert [tick.result for tick in found] == ["4", "3"]
+
+    async def test_lines_of_several_schedules_are_read_together_newest_first(self, store: Store) -> None:
+        names = ["b", "a", "other"]
+        await store.put_schedules([row(name) for name in names])
+        for name, firsts in {"b": [1, 5, 9], "a": [2, 5], "other": [3]}.items():
+            ticks = [line(NOW + at, schedule=name, result="run", run=id_of(at)) for at in firsts]
+            looked = Looked(ticks=ticks)
+            await store.look([Look(name, NOW, NOW + 9)], lambda _look, _unfinished, looked=looked: looked)  # type: ignore[misc] # bound now
+
+        async def found(schedules: list[str], since: float, until: float, limit: int = 10) -> list[tuple[str, float]]:
+            lines = await store.ticks_of(schedules, NOW + since, NOW + until, limit)
+            return [(one.schedule, one.first - NOW) for one in lines]
+
+        assert await found(["b", "a", "unknown"], 0, 9) == [("b", 9), ("a", 5), ("b", 5), ("a", 2), ("b", 1)]
+        assert await found(["a", "b", "a"], 0, 9, 3) == [("b", 9), ("a", 5), ("b", 5)]
+        assert await found(["a", "b", "other"], 2, 3) == [("other", 3), ("a", 2)]
+        assert await found([], 0, 9) == []
+
+    async def test_a_range_that_only_touches_the_span_is_among_the_lines_of_several(self, store: Store) -> None:
+        await _write(store, [line(NOW, NOW + 50, 6)])
+
+        assert await store.ticks_of(["nightly"], NOW + 20, NOW + 30, 5) == [line(NOW, NOW + 50, 6)]
