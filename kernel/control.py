@@ -24,7 +24,7 @@ from kernel.model.moment import moment_of
 from kernel.model.payload import MAX_BYTES
 from kernel.model.run import RunState, iso
 from kernel.model.schedule import Schedule, ScheduleRow, Timing, make_schedule
-from kernel.run_record import record_of
+from kernel.run_record import attempts_of, record_of
 from kernel.run_tree import RunTree
 from kernel.schedule_calendar import coming_ticks, past_ticks
 
@@ -188,11 +188,12 @@ class Control:
         return [run.as_json() for run in await self._store.runs(RunQuery(job=job, states=states, limit=limit))]
 
     async def runs_show(self, *, run: str) -> dict[str, Any]:
-        """All that is kept of the run, with its recorded ``steps`` and its ``log``."""
+        """All that is kept of the run, with its ``attempts``, its recorded ``steps`` and its ``log``."""
         found = await self._store.runs(RunQuery(ids=[run], limit=1))
         if not found:
             raise UnknownNameError("run", run, hint="`mainspring runs list` shows the newest.")
-        return found[0].as_json() | await record_of(self._store, run)
+        attempts = await attempts_of(self._store, found[0])
+        return found[0].as_json() | {"attempts": attempts} | await record_of(self._store, run)
 
     async def runs_tree(self, *, run: str) -> dict[str, Any]:
         """What the run depends on and what depends on it, some levels deep, and of many runs the first few."""

@@ -7,6 +7,8 @@ from kernel.model.counted import counted
 
 Json = dict[str, Any]
 
+_MOST_ATTEMPTS = 10
+
 
 def record_fields(run: Json) -> dict[str, str]:
     """Taken out of what `runs_show` gives, as fields to be printed; what there is none of is left out."""
@@ -17,6 +19,24 @@ def record_fields(run: Json) -> dict[str, str]:
     }
     del run["progress"], run["progress_text"]
     return {name: text for name, text in fields.items() if text}
+
+
+def attempt_fields(attempts: list[Json]) -> dict[str, str]:
+    """The last attempts, a line each; none for a run that had one, of which the other fields tell."""
+    if len(attempts) < 2:
+        return {}
+    lines = [_attempt_line(one) for one in attempts[-_MOST_ATTEMPTS:]]
+    left_out = len(attempts) - len(lines)
+    if left_out:
+        lines.insert(0, f"({counted(left_out, 'earlier attempt is', 'earlier attempts are')} left out)")
+    return {"attempts": "\n".join(lines)}
+
+
+def _attempt_line(one: Json) -> str:
+    error = one["error"]
+    said = f"{error['type']}: {error['message']}" if error else one["reason"] or ""
+    first = clean((said.splitlines() or [""])[0])
+    return f"{one['attempt']}  {moment(one['started_at'])}  {one['outcome']:<11}  {first}".rstrip()
 
 
 def progress_text(run: Json) -> str:

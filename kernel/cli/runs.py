@@ -10,7 +10,7 @@ from kernel.cli.dependencies import print_tree
 from kernel.cli.follow_run import follow_run
 from kernel.cli.many_runs import cancel_many, retry_many
 from kernel.cli.output import Column, as_json_text, moment, print_fields, print_json, print_table, say
-from kernel.cli.run_record import record_fields
+from kernel.cli.run_record import attempt_fields, record_fields
 
 if TYPE_CHECKING:
     from kernel.cli.desk import Desk
@@ -132,7 +132,7 @@ def show(
     if as_json:
         print_json(found | {"tree": tree})
         return
-    record = record_fields(found)
+    record = attempt_fields(found.pop("attempts")) | record_fields(found)
     if follow:
         record.pop("log", None)
     error = found.pop("error")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from kernel.model.run import Change, Claimed, NewRun, Run
     from kernel.model.schedule import ScheduleRow, Tick
 
+MOST_ATTEMPTS = 50
+"""Of a run's attempts so many are kept, the newest."""
 LOG_BYTES = 64 * 1024
 """The most that is kept of a run's log; of a longer one the oldest lines go."""
 SUSPECT_LOSSES = loss.SUSPECT_LOSSES
@@ -114,6 +116,21 @@ class RunLog(NamedTuple):
 
     text: str
     is_cut: bool
+
+
+class AttemptRow(NamedTuple):
+    """An attempt that has ended otherwise than completed. ``error``: as in the run, of this attempt.
+
+    ``outcome``: what became of it, as retrying, failed, cancelled, snoozed, interrupted or lost.
+    """
+
+    attempt: int
+    started: float | None
+    ended: float
+    outcome: str
+    error: str | None = None
+    reason: str | None = None
+    kernel: str | None = None
 
 
 class Edge(NamedTuple):
@@ -379,6 +396,14 @@ class Store(Protocol):
         A step that is recorded already stays as it is; progress is replaced; log lines are added, up to LOG_BYTES.
         """
 
+    async def attempts(self, run: str) -> list[AttemptRow]:
+        """The newest MOST_ATTEMPTS of the run's attempts that did not complete, oldest first.
+
+        ``finish`` and ``rescue`` write them, for each change of which ``outcome_of`` (model.lifecycle) says an outcome. They
+        go with the run, and when it takes what a newcomer of its unique key brings.
+        """
+        ...
+
     async def steps(self, run: str) -> dict[str, str]:
         """The run's recorded steps: name -> result as JSON text."""
 
@@ -423,7 +448,7 @@ class Store(Protocol):
     async def prune(self, keep: Mapping[str, Keep], default: Keep, ticks_before: float, now: float, limit: int) -> int:
         """Deletes at most ``limit`` finished runs that their job's ``Keep`` no longer keeps, and at most as many old ticks.
 
-        Steps, log and dependencies go with their run; one that others wait for stays.
+        Steps, log, attempts and dependencies go with their run; one that others wait for stays.
         Returns how many runs and ticks went: fewer than ``limit`` when nothing is left to delete.
         """
 

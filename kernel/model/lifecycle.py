@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SNOOZED = "snoozed"
 """The reason of a run that has put itself off."""
+INTERRUPTED, LOST = "interrupted", "lost"
+"""What became of an attempt that was cut short by its kernel's end: by one in order, and by its death."""
 
 
 def settle(run: Claimed, outcome: Outcome, retry: Retry, now: float, spread: float) -> Change:
@@ -31,17 +33,18 @@ def settle(run: Claimed, outcome: Outcome, retry: Retry, now: float, spread: flo
         schedule = run.extra.schedule if run.extra else None
         return change_of(
             (run.id, run.token, COMPLETED, run.due, run.urgency, run.attempt, run.failures,
-             now, outcome.result, None, None, notes, schedule, 0)
+             now, outcome.result, None, None, notes, schedule, 0, None)
         )  # fmt: skip
     match outcome:
         case Cancelled(reason):
             return _end(run, RunState.CANCELLED, now, reason=reason)
         case Snoozed(wait):
-            return _again(run, RunState.SCHEDULED, now + wait, reason=SNOOZED)
+            return _again(run, RunState.SCHEDULED, now + wait, now, reason=SNOOZED)
         case Interrupted(reason):
-            return _again(run, RunState.QUEUED, run.due, reason=reason)
+            return _again(run, RunState.QUEUED, run.due, now, reason=reason)
         case NotBegun(reason):
-            return _again(run, RunState.QUEUED, run.due, reason=reason)._replace(attempt=run.attempt - 1, losses=None)
+            again = _again(run, RunState.QUEUED, run.due, None, reason=reason)
+            return again._replace(attempt=run.attempt - 1, losses=None)
         case Failed():
             return _after_failure(run, outcome, retry, now, spread)
         case _:
@@ -57,7 +60,7 @@ def _after_failure(run: Claimed, failed: Failed, retry: Retry, now: float, sprea
     wait = failed.wait_seconds
     if wait is None:
         wait = max(retry.wait_after(failures, spread), failed.at_least_seconds)
-    return _again(run, RunState.RETRYING, now + wait, error=error)._replace(failures=failures)
+    return _again(run, RunState.RETRYING, now + wait, now, error=error)._replace(failures=failures)
 
 
 def _end(
@@ -75,9 +78,32 @@ def _end(
     )  # fmt: skip
 
 
-def _again(run: Claimed, state: RunState, due: float, *, error: str | None = None, reason: str | None = None) -> Change:
+def _again(
+    run: Claimed,
+    state: RunState,
+    due: float,
+    ended: float | None,
+    *,
+    error: str | None = None,
+    reason: str | None = None,
+) -> Change:
     urgency = run.urgency if due == run.due else urgency_of(due, run.priority)
     return Change(
         run.id, run.token, state, due, urgency, run.attempt, run.failures,
-        None, None, error, reason, None, run.extra.schedule if run.extra else None,
+        None, None, error, reason, None, run.extra.schedule if run.extra else None, ended=ended,
     )  # fmt: skip
+
+
+def outcome_of(change: Change) -> str | None:
+    """What became of the attempt that this change ends, in a word; None when it completed, or never began."""
+    if change.state == COMPLETED or (change.ended is None and change.finished is None):
+        return None
+    match change.state:
+        case RunState.SCHEDULED:
+            return SNOOZED if change.reason == SNOOZED else LOST
+        case RunState.QUEUED:
+            return INTERRUPTED if change.losses == 0 else LOST
+        case RunState.FAILED if change.reason == LOST:
+            return LOST
+        case state:
+            return str(state)

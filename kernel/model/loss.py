@@ -58,7 +58,7 @@ def after_loss(runs: Sequence[Run], end: End, now: float) -> list[Change]:
     What somebody wants cancelled ends here: it is not tried any more.
     """
     changes = _changes(runs, end, now)
-    return [_as_wanted(run, change, now) for run, change in zip(runs, changes, strict=True)]
+    return [_as_wanted(run, change, now)._replace(ended=now) for run, change in zip(runs, changes, strict=True)]
 
 
 def _as_wanted(run: Run, change: Change, now: float) -> Change:

@@ -126,6 +126,8 @@ class Change(NamedTuple):
     schedule: str | None = None
     losses: int | None = 0
     """How often the run was lost with its kernel, from now on; None leaves it as it is."""
+    ended: float | None = None
+    """When the attempt ended of a run that goes on; None where ``finished`` says it, or where it never began."""
 
 
 class Failure(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from kernel.contracts.store import LOG_BYTES, RunLog
+from kernel.contracts.store import LOG_BYTES, MOST_ATTEMPTS, AttemptRow, RunLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 class Record:
     """Of one run."""
 
-    __slots__ = ("_bytes", "_lines", "is_cut", "steps")
+    __slots__ = ("_bytes", "_lines", "attempts", "is_cut", "steps")
 
     def __init__(self) -> None:
+        self.attempts: deque[AttemptRow] = deque(maxlen=MOST_ATTEMPTS)
         self.steps: dict[str, str] = {}
         self.is_cut = False
         self._lines: deque[str] = deque()
@@ -52,6 +53,13 @@ class Records:
         # Only the end of a line of JSON is a line feed; splitlines() would split at other characters too.
         self._record(run_id).add_lines(part + "\n" for part in text.removesuffix("\n").split("\n"))
 
+    def add_attempt(self, run_id: str, row: AttemptRow) -> None:
+        self._record(run_id).attempts.append(row)
+
+    def attempts(self, run_id: str) -> list[AttemptRow]:
+        record = self._of.get(run_id)
+        return [] if record is None else list(record.attempts)
+
     def steps(self, run_id: str) -> dict[str, str]:
         record = self._of.get(run_id)
         return {} if record is None else dict(record.steps)
@@ -60,10 +68,12 @@ class Records:
         record = self._of.get(run_id)
         return RunLog("", is_cut=False) if record is None else RunLog(record.log, record.is_cut)
 
-    def forget_steps(self, run_id: str) -> None:
+    def begin_anew(self, run_id: str) -> None:
+        """Steps and attempts go: what follows is another piece of work."""
         record = self._of.get(run_id)
         if record is not None:
             record.steps.clear()
+            record.attempts.clear()
 
     def forget(self, run_id: str) -> None:
         self._of.pop(run_id, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from kernel.contracts.store import SUSPECT_LOSSES
+from kernel.contracts.store import SUSPECT_LOSSES, AttemptRow
 from kernel.model.run import Change, Claimed, Run, RunExtra, RunState, claim_of
 
 if TYPE_CHECKING:
@@ -109,6 +109,13 @@ def changed(held: Held, change: Change) -> Run:
         error if change.error is None else change.error, change.reason, change.notes, cancel_reason, False,
         claimed.losses if change.losses is None else change.losses, progress, text,
     )  # fmt: skip
+
+
+def attempt_of(held: Held, change: Change, outcome: str) -> AttemptRow:
+    """The attempt that was held, as ``change`` ends it."""
+    claimed, kernel, started, _ = held
+    ended = change.finished if change.ended is None else change.ended
+    return AttemptRow(claimed.attempt, started, ended or 0.0, outcome, change.error, change.reason, kernel)
 
 
 def is_apart(run: Waits) -> bool:

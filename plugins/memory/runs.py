@@ -6,6 +6,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from kernel.contracts.store import Claims, Ended, Finishes, QueueRow, Unfinished
+from kernel.model.lifecycle import outcome_of
 from kernel.model.run import FINAL, RunExtra, RunState, urgency_of
 
 from . import rows
@@ -75,7 +76,7 @@ class Runs:
         run = self.waiting.runs[run_id]
         self.waiting.remove(run)
         self.edges.forget(run_id)
-        self.records.forget_steps(run_id)
+        self.records.begin_anew(run_id)
         if run[EXTRA] is not None and run[EXTRA].schedule is not None:
             self._of_schedules.remove(run[EXTRA].schedule, run_id)
 
@@ -129,6 +130,8 @@ class Runs:
                 continue
             del self.held[change.id]
             extra = held[0].extra
+            if change.state != RunState.COMPLETED:
+                self._note_attempt(held, change)
             if change.state in FINAL:
                 self.ended.add(held[0].job, change, (change, held))
                 if extra is not None:
@@ -143,6 +146,12 @@ class Runs:
                 self.waiting.add(rows.changed(held, change))
             written.append(True)
         return Finishes(written, freed, cancelled)
+
+    def _note_attempt(self, held: Held, change: Change) -> None:
+        outcome = outcome_of(change)
+        if outcome is not None:
+            self.ended.noted.add(change.id)
+            self.records.add_attempt(change.id, rows.attempt_of(held, change, outcome))
 
     def record(self, entries: Sequence[Entry]) -> list[bool]:
         return [self._record(entry) for entry in entries]

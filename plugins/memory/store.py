@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from kernel.contracts.store import (
         Announced,
+        AttemptRow,
         BreakerRow,
         Claim,
         Claims,
@@ -109,6 +110,9 @@ class MemoryStore:
 
     async def record(self, entries: Sequence[Entry]) -> list[bool]:
         return self._runs.record(entries)
+
+    async def attempts(self, run: str) -> list[AttemptRow]:
+        return self._runs.records.attempts(run)
 
     async def steps(self, run: str) -> dict[str, str]:
         return self._runs.records.steps(run)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from kernel.contracts.store import Finishes
+from kernel.contracts.store import MOST_ATTEMPTS, Finishes
+from kernel.model.lifecycle import outcome_of
 from kernel.model.run import FINAL
 
 from .dependencies import Parent
@@ -76,8 +77,23 @@ async def _write(
     if others:
         rows = await database.rows("finish", *_columns([changes[number] for number in others]))
         found += [(others[place - 1], *rest) for place, *rest in rows]
+        await _write_attempts(database, [changes[others[place - 1]] for place, *_ in rows])
     database.after_commit.append(lambda: _forget(claimed, changes))
     return found
+
+
+async def _write_attempts(database: Database, changes: Sequence[Change]) -> None:
+    """What became of attempts that did not complete."""
+    told = [
+        (
+            change.id, change.attempt, change.finished if change.ended is None else change.ended, outcome,
+            clean(change.reason), clean(change.error),
+        )
+        for change in changes
+        if (outcome := outcome_of(change)) is not None
+    ]  # fmt: skip
+    if told:
+        await database.change("attempt_add", *zip(*told, strict=True), MOST_ATTEMPTS)
 
 
 async def _write_completed(
@@ -121,7 +137,7 @@ def _forget(claimed: dict[str, Claimed], changes: Sequence[Change]) -> None:
 
 def _is_plain(change: Change, run: Claimed) -> bool:
     """Completed, and nothing else is different from what was claimed; nobody waits for the place of its key."""
-    _, token, state, due, urgency, attempt, failures, _, result, error, reason, notes, _, losses = change
+    _, token, state, due, urgency, attempt, failures, _, result, error, reason, notes, _, losses, _ = change
     return (
         state == "completed"
         and error is reason is notes is None
@@ -138,7 +154,7 @@ def _is_plain(change: Change, run: Claimed) -> bool:
 
 def _columns(changes: Sequence[Change]) -> list[Sequence[Any]]:
     """As ``finish.sql`` takes them."""
-    ids, tokens, states, dues, urgencies, attempts, failures, ends, results, errors, reasons, notes, _, losses = zip(
+    ids, tokens, states, dues, urgencies, attempts, failures, ends, results, errors, reasons, notes, _, losses, _ = zip(
         *changes, strict=True
     )
     return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kernel.contracts.store import CLOCKS_DIFFER_SECONDS, Edge, QueueRow, RunLog, RunQuery
+from kernel.contracts.store import CLOCKS_DIFFER_SECONDS, AttemptRow, Edge, QueueRow, RunLog, RunQuery
 from kernel.model.run import FINAL, RunState
 from kernel.model.schedule import Tick
 
@@ -100,6 +100,10 @@ async def ticks_of(database: Database, schedules: Sequence[str], since: float, u
 
 async def edges(database: Database, of: Sequence[str]) -> list[Edge]:
     return [Edge(*row) for row in await database.rows("edges", known_ids(of))]
+
+
+async def attempts(database: Database, run: str) -> list[AttemptRow]:
+    return [AttemptRow(*row) for row in await database.rows("attempts", known_ids([run]))]
 
 
 async def steps(database: Database, run: str) -> dict[str, str]:

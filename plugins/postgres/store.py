@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from kernel.contracts.store import (
         Announced,
+        AttemptRow,
         BreakerRow,
         Claim,
         Claims,
@@ -251,6 +252,9 @@ class PostgresStore:
 
     async def record(self, entries: Sequence[Entry]) -> list[bool]:
         return await self._write(lambda database: record(database, entries), lane=OUTCOMES) if entries else []
+
+    async def attempts(self, run: str) -> list[AttemptRow]:
+        return await self._read(lambda database: lists.attempts(database, run))
 
     async def steps(self, run: str) -> dict[str, str]:
         return await self._read(lambda database: lists.steps(database, run))

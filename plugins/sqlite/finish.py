@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kernel.contracts.store import SUSPECT_LOSSES, Finishes
+from kernel.contracts.store import MOST_ATTEMPTS, SUSPECT_LOSSES, Finishes
+from kernel.model.lifecycle import outcome_of
 from kernel.model.run import FINAL, RunState
 
 from .database import Redo
@@ -14,7 +15,7 @@ from .rows import CODE_OF
 from .unblock import unblock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kernel.model.run import Change, Claimed
 
@@ -75,7 +76,7 @@ def _keys(database: Database, changes: Sequence[Change]) -> list[tuple[str, str]
 
 def _is_plain(change: Change, run: Claimed) -> bool:
     """Completed, and nothing else is different from what was claimed."""
-    _, token, state, due, urgency, attempt, failures, _, _, error, reason, notes, _, losses = change
+    _, token, state, due, urgency, attempt, failures, _, _, error, reason, notes, _, losses, _ = change
     return (
         state == "completed"
         and error is reason is notes is None
@@ -108,11 +109,27 @@ def _write_others(database: Database, changes: Sequence[Change], keys: list[tupl
     cancelled = [(change.id,) for change in changes if change.state == RunState.CANCELLED]
     if cancelled:
         database.change_each("period_end", cancelled)
+    _write_attempts(database, changes, seqs)
     for change in changes:
         known = database.claimed.pop(change.id, None)
         if change.state not in FINAL:
             database.room.came_back(known[1].queue, 1) if known is not None else database.room.forget()
     return database.change_each("finish", rows, SUSPECT_LOSSES)
+
+
+def _write_attempts(database: Database, changes: Sequence[Change], seqs: Mapping[str, int]) -> None:
+    """What became of attempts that did not complete."""
+    told = []
+    for change in changes:
+        outcome = outcome_of(change)
+        if outcome is not None:
+            ended = change.finished if change.ended is None else change.ended
+            told.append((seqs.get(change.id), change.id, change.token, ended, outcome, change.reason, change.error))
+    if told:
+        database.change_each("attempt_add", told)
+        old = [(one.id, one.attempt - MOST_ATTEMPTS) for one in changes if one.attempt > MOST_ATTEMPTS]
+        if old:
+            database.change_each("attempt_cut", old)
 
 
 def _follow(database: Database, changes: Sequence[Change]) -> Followed:

@@ -149,7 +149,7 @@ def prune(database: Database, seqs: Sequence[int], ticks_before: float, now: flo
     """How many of these runs, and of the old ticks, went."""
     gone = 0
     if seqs:
-        for name in ("prune_steps", "prune_progress", "prune_logs", "prune_edges"):
+        for name in ("prune_steps", "prune_attempts", "prune_progress", "prune_logs", "prune_edges"):
             database.change(name, json_of(seqs))
         gone = database.change("prune_runs", json_of(seqs))
     database.change("prune_periods", now)

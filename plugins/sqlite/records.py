@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kernel.contracts.store import LOG_BYTES, RunLog
+from kernel.contracts.store import LOG_BYTES, AttemptRow, RunLog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,10 @@ def record(database: Database, entries: Sequence[Entry]) -> list[bool]:
     for run, texts in logs.items():
         _add_log(database, run, "".join(texts))
     return [(entry.id, entry.token) in live for entry in entries]
+
+
+def attempts(database: Database, run: str) -> list[AttemptRow]:
+    return [AttemptRow(*row) for row in database.rows("attempts", run)]
 
 
 def steps(database: Database, run: str) -> dict[str, str]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from kernel.contracts.store import (
         Announced,
+        AttemptRow,
         BreakerRow,
         Claim,
         Claims,
@@ -156,6 +157,9 @@ class SqliteStore:
 
     async def record(self, entries: Sequence[Entry]) -> list[bool]:
         return await self._write(lambda database: records.record(database, entries)) if entries else []
+
+    async def attempts(self, run: str) -> list[AttemptRow]:
+        return await self._read(lambda database: records.attempts(database, run))
 
     async def steps(self, run: str) -> dict[str, str]:
         return await self._read(lambda database: records.steps(database, run))

@@ -61,6 +61,7 @@ def _replace(
     ids = [(run.id,) for run in waiting]
     database.change_each("edge_remove", ids)
     database.change_each("step_remove", ids)
+    database.change_each("attempt_remove", ids)
     database.change_each("replace", [_columns(run.seq, wanted[run.id]) for run in waiting], SUSPECT_LOSSES)
     leave(database, waiting)
     for run in waiting:

@@ -17,6 +17,7 @@ import pytest
 from tests.contracts.dying_kernel import die
 from tests.contracts.store_promises.accepting import Accepting
 from tests.contracts.store_promises.announcing import Announcing
+from tests.contracts.store_promises.attempting import Attempting
 from tests.contracts.store_promises.blocking import Blocking
 from tests.contracts.store_promises.breakers import Breakers
 from tests.contracts.store_promises.cancelling import Cancelling
@@ -68,6 +69,7 @@ class StoreContract(
     Retrying,
     Losing,
     Recording,
+    Attempting,
     Reading,
     Pruning,
     Queues,

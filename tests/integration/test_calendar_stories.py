@@ -144,5 +144,5 @@ async def test_a_wrong_span_is_refused(operation: str, given: dict[str, Any], to
 
 async def test_the_ticks_of_an_unknown_schedule_are_refused_with_the_nearest_name() -> None:
     async with running(*JOBS, schedules=[every(60)]) as flow:
-        with pytest.raises(UnknownNameError, match='Did you mean "demo.work"'):
+        with pytest.raises(UnknownNameError, match=r"Did you mean .demo\.work"):
             await control_of(flow).schedules_ticks(since="1h", until="0s", schedule="demo.wrok")

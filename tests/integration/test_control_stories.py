@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kernel.control import Control
-from kernel.model.errors import ConfigError, RequestError, UnknownNameError
+from kernel.model.errors import ConfigError, RequestError, Snooze, UnknownNameError
 from kernel.model.events import RunCancelled
 from kernel.model.queue import Queue
 from kernel.model.rate import RateLimit
@@ -350,6 +350,48 @@ async def test_runs_are_listed_and_retried_by_when_they_were_enqueued_and_by_the
     assert [run["id"] for run in by_instant] == [run["id"] for run in by_epoch] == [first.id]
     assert told == [{"id": later.id, "job": "demo.fails", "state": "failed"}]
     assert tally["retried"] == 1
+
+
+async def test_a_run_is_shown_with_all_its_attempts_the_one_under_way_and_the_one_that_completed_too() -> None:
+    tried: list[int] = []
+    go = asyncio.Event()
+
+    async def third() -> None:
+        tried.append(1)
+        if len(tried) == 1:
+            raise ValueError("bad car")
+        if len(tried) == 2:
+            raise Snooze("5m")
+        await go.wait()
+
+    async with running(job_of(third, retry=2), *JOBS) as flow:
+        begin, control = flow.clock.now(), control_of(flow)
+        run = await flow.enqueue("demo.third")
+        await settle()
+        await flow.clock.advance(60)
+        await flow.clock.advance(600)
+        shown = await control.runs_show(run=run.id)
+        go.set()
+        await flow.ended(run)
+        done = await control.runs_show(run=run.id)
+        plain = await flow.ended(await flow.enqueue("demo.work"))
+        [only] = (await control.runs_show(run=plain.id))["attempts"]
+        waiting = await flow.enqueue("demo.work", delay="1h")
+        none = (await control.runs_show(run=waiting.id))["attempts"]
+
+    told = [(one["attempt"], one["outcome"], one["reason"], one["kernel"]) for one in shown["attempts"]]
+    assert told == [
+        (1, "retrying", None, "kernel-1"), (2, "snoozed", "snoozed", "kernel-1"), (3, "running", None, "kernel-1"),
+    ]  # fmt: skip
+    first, second, last = shown["attempts"]
+    assert (first["started_at"], first["ended_at"]) == (iso(begin), iso(begin))
+    assert (first["error"]["type"], first["error"]["message"]) == ("ValueError", "bad car")
+    assert second["ended_at"] is not None
+    assert (second["error"], last["ended_at"]) == (None, None)
+    assert [one["outcome"] for one in done["attempts"]] == ["retrying", "snoozed", "completed"]
+    assert (done["attempts"][2]["ended_at"], done["attempts"][2]["error"]) == (done["finished_at"], None)
+    assert (only["attempt"], only["outcome"], only["started_at"]) == (1, "completed", iso(plain.started))
+    assert none == []
 
 
 async def test_who_lists_the_degraded_runs_is_told_how_they_are_found() -> None:

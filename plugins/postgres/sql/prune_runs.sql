@@ -5,6 +5,9 @@ WITH gone AS (
 steps AS (
     DELETE FROM mainspring.step WHERE run = ANY (ARRAY(SELECT id FROM gone))
 ),
+attempts AS (
+    DELETE FROM mainspring.attempt WHERE run = ANY (ARRAY(SELECT id FROM gone))
+),
 logs AS (
     DELETE FROM mainspring.run_log WHERE run = ANY (ARRAY(SELECT id FROM gone))
 ),

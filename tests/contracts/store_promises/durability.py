@@ -113,6 +113,22 @@ class Durability:
         assert await state_of(again, 2) == ["queued"]
         assert await again.enqueue([new(3, "fleet.nightly", unique="k")], NO_LIMIT) == [id_of(3)]
 
+    async def test_an_attempt_that_was_lost_with_its_kernel_is_kept_with_what_became_of_those_before(
+        self, store: Store, reopen: Reopen
+    ) -> None:
+        first = await claim_one(store, new(1))
+        await store.finish([change(first, "retrying", error='{"type":"E"}', ended=NOW + 1)])
+        await claim(store, now=NOW + 2)
+
+        again, _ = await reopen(
+            OTHER, lambda _dead, runs: [change(run, "queued", losses=1, ended=NOW + 9, reason="lost") for run in runs]
+        )
+
+        assert await again.attempts(id_of(1)) == [
+            (1, NOW, NOW + 1, "retrying", '{"type":"E"}', None, KERNEL.id),
+            (2, NOW + 2, NOW + 9, "lost", None, "lost", KERNEL.id),
+        ]
+
     async def test_a_rescue_gives_back_once(self, store: Store, reopen: Reopen) -> None:
         await claim_one(store, new(1))
 

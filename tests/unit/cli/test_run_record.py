@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kernel.cli.run_record import log_line, new_lines, progress_text, record_fields
+from kernel.cli.run_record import attempt_fields, log_line, new_lines, progress_text, record_fields
 
 LINE = {"at": "2026-01-31T09:00:00.120+00:00", "attempt": 2, "level": "info", "text": "well"}
 
@@ -32,6 +32,23 @@ def test_what_there_is_none_of_is_left_out() -> None:
 
     assert record_fields(found) == {}
     assert found == {"state": "running"}
+
+
+def attempt(number: int, outcome: str, **given: Any) -> dict[str, Any]:
+    return {"attempt": number, "started_at": LINE["at"], "outcome": outcome, "error": None, "reason": None, **given}
+
+
+def test_several_attempts_stand_one_a_line_and_one_is_not_told_twice() -> None:
+    failed = attempt(1, "retrying", error={"type": "ValueError", "message": "bad\x1b car\nmore", "traceback": ""})
+    many = [attempt(number, "snoozed", reason="snoozed") for number in range(2, 13)]
+    found = attempt_fields([failed, attempt(2, "running")])["attempts"].splitlines()
+    cut = attempt_fields([failed, *many])["attempts"].splitlines()
+
+    assert attempt_fields([failed]) == attempt_fields([]) == {}
+    assert [line.split()[0] for line in found] == ["1", "2"]
+    assert found[0].endswith("retrying     ValueError: bad\ufffd car")
+    assert found[1].endswith("  running")
+    assert (cut[0], len(cut)) == ("(2 earlier attempts are left out)", 11)
 
 
 def test_steps_and_log_stand_one_a_line() -> None:

@@ -1,0 +1,3 @@
+DELETE FROM attempt WHERE run IN (
+    ?-- each
+)
