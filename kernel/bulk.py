@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from kernel.contracts.store import RunQuery
-from kernel.model.errors import RequestError, shown
+from kernel.model.errors import RequestError, nearest, shown
 from kernel.model.run import FINAL, RunState
 
 if TYPE_CHECKING:
@@ -98,8 +98,21 @@ def _states(purpose: str, state: str | None) -> list[str]:
     if purpose not in _STATES:
         raise RequestError(f"purpose: {shown(purpose)}: expected one of {', '.join(_STATES)}")
     meant, allowed = _STATES[purpose]
-    if state is None:
-        return [*meant]
-    if state not in allowed:
-        raise RequestError(f"state: {shown(state)}: to {purpose}, expected one of {', '.join(allowed)}")
-    return [state]
+    return [*meant] if state is None else states_of(state, allowed, f"to {purpose}, ")
+
+
+def states_of(text: object, allowed: Sequence[RunState], purpose: str = "") -> list[str]:
+    """One state, or several with commas between them, each of them ``allowed``; RequestError otherwise."""
+    found = list(dict.fromkeys(part.strip() for part in text.split(","))) if isinstance(text, str) else [text]
+    for state in found:
+        if state == "degraded" and RunState.COMPLETED in allowed:
+            raise RequestError(
+                "state: 'degraded' is how a list shows a completed run that has notes: expected completed, "
+                "and of these take the ones that the list calls degraded"
+            )
+        if state not in allowed:
+            near = nearest(state, allowed) if isinstance(state, str) else ""
+            raise RequestError(
+                f"state: {shown(state)}: {purpose}expected one of {', '.join(allowed)}{near and '.' + near}"
+            )
+    return [str(state) for state in found]

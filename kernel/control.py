@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kernel.breaker_rows import list_breakers, reset_breaker
-from kernel.bulk import FILTERS, RETRYABLE, Bulk
+from kernel.bulk import FILTERS, RETRYABLE, Bulk, states_of
 from kernel.contracts.store import RunQuery
 from kernel.explain import Explainer, Slots
 from kernel.health import PLUGIN_SECONDS, judge_health
@@ -147,12 +147,13 @@ class Control:
     ) -> list[dict[str, Any]]:
         """Runs that fit the filter, newest first; ``before`` is the id of the last one of the page before.
 
-        ``since`` and ``until``: between which instants they were enqueued, as ISO 8601, epoch seconds, or "2h" for two
-        hours ago. ``error``: a text of the error or the reason of runs that ended badly, retry or run; of others when
-        ``state`` names theirs. When there are none, UnknownNameError for a job, queue or schedule that nothing bears.
+        ``state``: one, or several as "failed,expired". ``since`` and ``until``: between which instants they were enqueued,
+        as ISO 8601, epoch seconds, or "2h" for two hours ago. ``error``: a text of the error or the reason of runs that
+        ended badly, retry or run; of others when ``state`` names theirs. When there are none, UnknownNameError for a job,
+        queue or schedule that nothing bears.
         """
         _check_limit(limit, MOST_RUNS)
-        states = None if state is None else [_state(state)]
+        states = None if state is None else states_of(state, tuple(RunState))
         if before is not None and not await self._store.runs(RunQuery(ids=[before], limit=1)):
             raise UnknownNameError("run", before, hint="before: expected the id of the last run of the page before")
         query = RunQuery(None, states, job, queue, schedule, tag, limit, before, *self._told(since, until, error))
@@ -662,15 +663,3 @@ def _refuse(kind: str, name: str, known: Collection[str]) -> None:
     """Where nobody knows any name yet, none is wrong."""
     if known and name not in known:
         raise UnknownNameError(kind, str(name), known)
-
-
-def _state(value: str) -> str:
-    if value == "degraded":
-        raise RequestError(
-            "state: 'degraded' is how a list shows a completed run that has notes: expected completed, "
-            "and of these take the ones that the list calls degraded"
-        )
-    try:
-        return RunState(value)
-    except ValueError:
-        raise RequestError(f"state: {shown(value)}: expected one of {', '.join(RunState)}") from None

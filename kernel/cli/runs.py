@@ -56,7 +56,10 @@ def add_to(app: typer.Typer) -> None:
 def list_runs(
     context: typer.Context,
     *,
-    state: Annotated[str | None, typer.Option(metavar="STATE", help="Only those in this state, as failed.")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(metavar="STATE", help="Only those in this state, as failed, or in several, as failed,expired."),
+    ] = None,
     job: Job = None,
     queue: Queue = None,
     schedule: Schedule = None,

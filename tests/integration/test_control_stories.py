@@ -188,6 +188,19 @@ async def test_when_one_of_the_named_runs_cannot_be_retried_none_is() -> None:
         ),
         ("runs_select", {"purpose": "delete", "job": "demo.work"}, "purpose: 'delete': expected one of cancel, retry"),
         ("runs_cancel_all", {"job": "demo.wrok"}, "no job named 'demo.wrok'. Did you mean \"demo.work\"?"),
+        (
+            "runs_list",
+            {"state": "failed,expird"},
+            'failed, cancelled, expired. Did you mean "expired"?',
+        ),
+        ("runs_list", {"state": "failed,"}, "state: '': expected one of"),
+        ("runs_list", {"state": ["failed"]}, "state: ['failed']: expected one of"),
+        ("runs_list", {"state": "failed,degraded"}, "state: 'degraded' is how a list shows"),
+        (
+            "runs_retry_all",
+            {"state": "failed,queued"},
+            "'queued': to retry, expected one of failed, cancelled, expired",
+        ),
         ("runs_list", {"since": "yesterday"}, "since: 'yesterday': expected ISO 8601, as"),
         ("runs_list", {"until": True}, "until: True: expected ISO 8601"),
         ("runs_list", {"since": "nan"}, "since: 'nan': expected ISO 8601"),
@@ -350,6 +363,21 @@ async def test_runs_are_listed_and_retried_by_when_they_were_enqueued_and_by_the
     assert [run["id"] for run in by_instant] == [run["id"] for run in by_epoch] == [first.id]
     assert told == [{"id": later.id, "job": "demo.fails", "state": "failed"}]
     assert tally["retried"] == 1
+
+
+async def test_runs_in_several_states_are_listed_and_retried_together() -> None:
+    async with running(*JOBS) as flow:
+        control = control_of(flow)
+        [failed] = await many(flow, "demo.fails", 1)
+        waiting, other = await many(flow, "demo.work", 2, delay="1h")
+        await flow.cancel(waiting)
+        listed = await control.runs_list(state="failed, cancelled,failed")
+        mixed = await control.runs_list(state="scheduled,failed")
+        tally = await control.runs_retry_all(state="failed,cancelled")
+
+    assert [run["id"] for run in listed] == [waiting.id, failed.id]
+    assert [run["id"] for run in mixed] == [other.id, failed.id]
+    assert tally["retried"] == 2
 
 
 async def test_a_run_is_shown_with_all_its_attempts_the_one_under_way_and_the_one_that_completed_too() -> None:
