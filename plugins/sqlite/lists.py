@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from .database import Database
 
-_WINDOW = 2_000
+_WINDOW, _WIDE_WINDOW = 2_000, 20_000
+_LARGE_JOB = 50_000
+"""Of a job with more ended runs than these all runs are gone through, not those of the job one by one."""
 
 
 def runs(database: Database, query: RunQuery) -> list[Run]:
@@ -38,14 +40,30 @@ def _listed(database: Database, query: RunQuery, wanted: dict[str, Any]) -> str:
     page = {**_span(database, query), "limit": query.limit}
     if all(value is None for value in wanted.values()):
         return str(database.value("list_newest", **wanted, **page))
-    size, found = database.row("list_window", **wanted, **{**page, "limit": _WINDOW})
-    seqs = json.loads(found)[: query.limit]
-    if len(seqs) == query.limit or size < _WINDOW:
-        return json_of(seqs)
+    found, is_all = _newest(database, query, wanted, page, _WINDOW)
+    return json_of(found) if is_all else _searched(database, query, wanted, page)
+
+
+def _searched(database: Database, query: RunQuery, wanted: dict[str, Any], page: dict[str, Any]) -> str:
     if _is_indexed(query):
         found = _by_state(database, query, wanted, page)
         return str(database.value("list_of", **wanted, **page, seqs=json_of(found)))
-    return str(database.value("list_newest" if query.job is None else "list_job", **wanted, **page))
+    if query.job is not None and not database.value("is_job_large", query.job, _LARGE_JOB):
+        return str(database.value("list_job", **wanted, **page))
+    found, is_all = _newest(database, query, wanted, page, _WIDE_WINDOW)
+    if is_all:
+        return json_of(found)
+    is_by_time = query.since is not None or query.until is not None
+    return str(database.value("list_newest" if is_by_time else "list_scan", **wanted, **page))
+
+
+def _newest(
+    database: Database, query: RunQuery, wanted: dict[str, Any], page: dict[str, Any], window: int
+) -> tuple[list[int], bool]:
+    """The seqs of those that are among so many newest runs, and whether they are all that is asked for."""
+    size, found = database.row("list_window", **wanted, **{**page, "limit": window})
+    seqs = json.loads(found)[: query.limit]
+    return seqs, len(seqs) == query.limit or size < window
 
 
 def _span(database: Database, query: RunQuery) -> dict[str, Any]:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 MANY = 20_000
 FOLDER = Path(sqlite.__file__).with_name("sql")
-COUNTING = {"count", "count_all"}
-"""All there is to count must be read, in whichever order."""
-READING = {*COUNTING, "count_job", "list_job", "list_unfinished", "prune_jobs"}
+COUNTING = {"count", "count_all", "list_scan"}
+"""All there is must be read, in whichever order: to be counted, or for few runs that no index knows."""
+READING = {*COUNTING, "count_job", "is_job_large", "list_job", "list_unfinished", "prune_jobs"}
 """Read beside what is written, and as well one way as the other."""
 
 

@@ -1,0 +1,1 @@
+SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_finished WHERE state >= 6 AND job = ? LIMIT 1 OFFSET ?)
