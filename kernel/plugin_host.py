@@ -33,7 +33,7 @@ from kernel.plugin_marks import Marks
 from kernel.plugin_order import in_order, unmet
 from kernel.plugin_problems import missing_folders, unknown_plugins, unknown_store
 from kernel.plugin_quarantine import HOOKS, Quarantine
-from kernel.plugin_store import open_store
+from kernel.plugin_store import open_store, store_plugin_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +68,10 @@ class Prepared:
 
     @property
     def states(self) -> list[PluginState]:
-        return _states(self.plugins.values(), self.refused, self.registered)
+        return _states(self.plugins.values(), self.refused, self.registered, self.config)
+
+
+STORE_NOTE = "serves as the store all the same: kernel.store names it"
 
 
 class Answer(NamedTuple):
@@ -163,7 +166,7 @@ class PluginHost:
 
     def states(self) -> list[PluginState]:
         """All plugins that were found, by name."""
-        return _states(self._plugins.values(), self._refused, {})
+        return _states(self._plugins.values(), self._refused, {}, self._config)
 
     def jobs(self) -> list[Job]:
         return [job for plugin in self._plugins.values() for job in plugin.registered.jobs]
@@ -471,7 +474,7 @@ def _table(config: Config, name: str) -> PluginConfig:
 
 
 def _states(
-    plugins: Iterable[Plugin], refused: Iterable[Refused], registered: Mapping[str, Registered]
+    plugins: Iterable[Plugin], refused: Iterable[Refused], registered: Mapping[str, Registered], config: Config | None
 ) -> list[PluginState]:
     states = [plugin.as_state() for plugin in plugins]
     states = [
@@ -480,6 +483,11 @@ def _states(
         else state
         for state in states
     ]
+    if config is not None:
+        store = store_plugin_name(config.kernel.store)
+        states = [
+            replace(state, note=STORE_NOTE) if state.name == store and state.state == "off" else state for state in states
+        ]
     states += [PluginState(one.name, "broken", one.source, one.reason) for one in refused]
     return sorted(states, key=lambda state: state.name)
 

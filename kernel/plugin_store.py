@@ -49,6 +49,12 @@ async def open_store(url: str, host: PluginHost | None = None) -> Store:
     raise ConfigError(f"store: the plugin {plugin.name}, named by the URL's scheme, opens no such store")
 
 
+def store_plugin_name(url: str) -> str:
+    """The name of the plugin for the URL's scheme; of what is no URL, nothing."""
+    match = _SCHEME.match(url)
+    return _PLUGIN_OF.get(match[1].lower(), match[1].lower()) if match else ""
+
+
 def store_file(url: str) -> Path | None:
     """The file of a store that is one, as ``sqlite:///path``; None of any other."""
     return Path(unquote(urlsplit(url).path)[1:]) if url.startswith("sqlite:") else None
@@ -62,7 +68,7 @@ def store_plugin(url: str, points: Mapping[str, Found]) -> Found:
     if match is None:
         raise ConfigError(f"store: this text is no URL; {expected}")
     scheme = match[1].lower()
-    found = points.get(_PLUGIN_OF.get(scheme, scheme))
+    found = points.get(store_plugin_name(url))
     if found is None:
         raise ConfigError(f"store: no plugin is installed for {scheme}://; {expected}.{nearest(scheme, known)}")
     return found

@@ -163,6 +163,13 @@ class Guard:
         host = request.headers["Host"].lower()
         return {f"https://{host}"} if self._settings.https else {f"http://{host}", f"https://{host}"}
 
+    def told_nowhere(self, request: web.Request, problem: Problem) -> web.StreamResponse:
+        """For an address that is none: to a browser it is a page, with the way to the others for who is logged in."""
+        who = None if "Authorization" in request.headers else self._who(request)
+        if who is not None:
+            request[WHO] = who
+        return self._told(request, problem)
+
     def _told(self, request: web.Request, problem: Problem) -> web.StreamResponse:
         if request.path.startswith("/api/") or "text/html" not in request.headers.get("Accept", ""):
             return answer_of(problem)
@@ -201,7 +208,9 @@ def shield(guard: Guard) -> Middleware:
         except Problem as problem:
             return answer_of(problem)
         except web.HTTPException as error:
-            response = answer_of(Problem(error.status, error.reason, f"{request.method} {request.path}"[:200]))
+            response = guard.told_nowhere(
+                request, Problem(error.status, error.reason, f"{request.method} {request.path}"[:200])
+            )
             if "Allow" in error.headers:
                 response.headers["Allow"] = error.headers["Allow"]
             return response

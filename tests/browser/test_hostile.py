@@ -57,8 +57,13 @@ async def breaches(watched: Watched, path: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("group", GROUPS, ids=[f"{at * SIZE + 1} to {at * SIZE + SIZE}" for at in range(len(GROUPS))])
-@pytest.mark.parametrize("is_guarded", [True, False], ids=["with the policy", "by escaping alone"])
+@pytest.mark.parametrize(
+    ("group", "is_guarded"),
+    # Escaping has to be enough by itself; with the policy the browser also names what it has held back.
+    [*((group, False) for group in GROUPS), *((group, True) for group in GROUPS[::4])],
+    ids=[f"{at * SIZE + 1} to {at * SIZE + SIZE}" for at in range(len(GROUPS))]
+    + [f"{at * SIZE + 1} to {at * SIZE + SIZE} with the policy" for at in range(0, len(GROUPS), 4)],
+)
 async def test_no_text_becomes_code_on_any_page(
     tmp_path: Path, open_page: Opener, group: list[str], *, is_guarded: bool
 ) -> None:
@@ -70,7 +75,7 @@ async def test_no_text_becomes_code_on_any_page(
 
         for path in LISTS:
             found += await breaches(watched, path)
-        for run in runs[::2] if is_guarded else runs:
+        for run in runs:
             found += await breaches(watched, f"/runs/{run}")
         for name in [one["schedule"] for one in await site.kernel.control.schedules_list()]:
             found += await breaches(watched, f"/schedules/one?name={quote(name, safe='')}")

@@ -910,14 +910,14 @@ async def test_a_refused_configuration_forgets_nothing_that_a_program_had_import
 
 async def test_a_plugin_that_is_on_goes_off_when_what_it_requires_does(folder: PluginFolder) -> None:
     folder.write("wheels", GOOD)
-    folder.write("web", "requires = ['wheels']\n" + dedent(GOOD))
-    await reload(folder, "[plugins.web]\n[plugins.wheels]", [])
+    folder.write("shop", "requires = ['wheels']\n" + dedent(GOOD))
+    await reload(folder, "[plugins.shop]\n[plugins.wheels]", [])
 
-    changes = await reload(folder, "[plugins.web]", [])
+    changes = await reload(folder, "[plugins.shop]", [])
 
-    assert set(changes.disable) == {"wheels", "web"}
-    assert folder.states()["web"].reason.startswith('requires "wheels", which is off')
-    assert [plugin for plugin, _, _ in folder.broken] == ["web"]
+    assert set(changes.disable) == {"wheels", "shop"}
+    assert folder.states()["shop"].reason.startswith('requires "wheels", which is off')
+    assert [plugin for plugin, _, _ in folder.broken] == ["shop"]
     assert folder.host.jobs() == []
 
 
@@ -935,15 +935,15 @@ async def test_a_plugin_that_is_on_is_broken_when_what_it_requires_breaks_by_its
                 assert settings.port == 1
         """,
     )
-    folder.write("web", "requires = ['wheels']\n" + dedent(GOOD))
+    folder.write("shop", "requires = ['wheels']\n" + dedent(GOOD))
     story: list[str] = []
-    await reload(folder, "[plugins.web]\n[plugins.wheels]", story)
+    await reload(folder, "[plugins.shop]\n[plugins.wheels]", story)
 
-    changes = await reload(folder, "[plugins.web]\n[plugins.wheels]\nport = 2", story)
+    changes = await reload(folder, "[plugins.shop]\n[plugins.wheels]\nport = 2", story)
 
-    assert set(changes.disable) == {"wheels", "web"}
+    assert set(changes.disable) == {"wheels", "shop"}
     assert folder.states()["wheels"].reason.startswith("Plugin(): AssertionError")
-    assert folder.states()["web"].reason == 'requires "wheels", which is broken'
+    assert folder.states()["shop"].reason == 'requires "wheels", which is broken'
 
 
 async def test_code_that_was_loaded_is_used_again_and_it_is_said_when_the_files_changed(folder: PluginFolder) -> None:

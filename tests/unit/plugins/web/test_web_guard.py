@@ -283,6 +283,20 @@ async def test_no_file_outside_of_its_folder_is_given_out(tmp_path: Path) -> Non
     assert not any("root:" in one.text or "SecretStr" in one.text for _, one in replies)
 
 
+@pytest.mark.parametrize("lines", [(), USERS])
+async def test_an_address_that_is_none_is_a_page_to_a_browser_and_json_to_a_program(
+    tmp_path: Path, lines: tuple[str, ...]
+) -> None:
+    async with running(tmp_path, *lines) as web:
+        page, program = await web.get("/nothing/at-all"), await web.get("/nothing/at-all", accept="*/*")
+        with_token = await web.get("/nothing/at-all", authorization="Bearer wrong-one-of-16-letters")
+
+    assert [one.status for one in (page, program, with_token)] == [404, 404, 404]
+    assert "<h1>Not Found</h1>" in page.text
+    assert ('href="/runs"' in page.text) == (not lines), "who is not logged in is told of no pages"
+    assert json.loads(program.text)["title"] == "Not Found"
+
+
 async def test_another_site_may_lead_to_a_page_and_fetch_nothing(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         link = await web.get("/", sec_fetch_site="cross-site", sec_fetch_mode="navigate")
