@@ -80,7 +80,10 @@ def resize(
         str, typer.Argument(metavar="N", help="So many of its runs go on at once; none: as many as there are.")
     ],
 ) -> None:
-    """Sets the concurrency of a queue in plugins.toml, keeping its comments. A running kernel acts on it within a second."""
+    """Sets a queue's concurrency in plugins.toml.
+
+    The file's comments stay. A running kernel acts on it within a second.
+    """
     from kernel.config import check_queue_name
     from kernel.config_edit import set_concurrency
     from kernel.model.errors import RequestError, UnknownNameError, shown

@@ -11,7 +11,7 @@ import termios
 import tty
 from typing import TYPE_CHECKING, Any, Self
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleDimensions, Group
 from rich.live import Live
 from rich.text import Text
 
@@ -82,6 +82,11 @@ class Screen:
         self._console.file.flush()
 
     def _draw(self) -> None:
+        # Not as LINES and COLUMNS say, which rich would take for it: a resized terminal is another one than they tell of.
+        with contextlib.suppress(OSError):
+            size = os.get_terminal_size(sys.stdout.fileno())
+            if size.columns and size.lines:
+                self._console.size = ConsoleDimensions(size.columns, size.lines)
         columns, rows = self._console.size
         texts = [
             Text.assemble(*line, no_wrap=True, overflow="crop") for line in self._arrange(columns, rows, self._is_utf8)

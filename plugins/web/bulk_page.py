@@ -31,6 +31,7 @@ _TOLD = {
     "unready": "{} left alone: a run that must complete first has not", "left": "{} left alone: {verb} does not fit their state",
     "dependents": "{} more cancelled that depended on these",
 }  # fmt: skip
+_DONE = ("cancelled", "told", "retried")
 
 
 async def do_ticked(request: web.Request) -> web.Response:
@@ -38,10 +39,10 @@ async def do_ticked(request: web.Request) -> web.Response:
     back, verb = _back(str(form.get("filter", ""))), _verb(str(form.get("action", "")))
     ids = list(dict.fromkeys(str(run) for run in form.getall("run", [])))
     if not ids:
-        return site.redirect("/runs" + query(back), told="No run was ticked: nothing has changed.")
-    told = await _carry_out(request, verb, ids)
+        return site.redirect("/runs" + query(back), told="No run was ticked: nothing has changed.", tone="quiet")
+    told, tone = await _carry_out(request, verb, ids)
     site.acted(request, f"runs_{verb}_many", plural(len(ids), "run") if len(ids) > 1 else ids[0], told)
-    return site.redirect("/runs" + query(back), told=told)
+    return site.redirect("/runs" + query(back), told=told, tone=tone)
 
 
 async def ask(request: web.Request) -> web.Response:
@@ -75,11 +76,11 @@ async def do_all(request: web.Request) -> web.Response:
     back = _back(str(form.get("back", "")))
     runs, has_more = await _select(request, verb, fixed, fixed)
     # The oldest first: they are due in this order.
-    told = await _carry_out(request, verb, [run["id"] for run in reversed(runs)])
+    told, tone = await _carry_out(request, verb, [run["id"] for run in reversed(runs)])
     if has_more:
         told += " There are more: the same again does the next ones."
     site.acted(request, f"runs_{verb}_all", ", ".join(in_words(fixed).values()), told)
-    return site.redirect("/runs" + query(back), told=told)
+    return site.redirect("/runs" + query(back), told=told, tone=tone)
 
 
 async def _select(request: web.Request, verb: str, given: Filter, fixed: Filter) -> tuple[list[dict[str, str]], bool]:
@@ -98,7 +99,8 @@ async def _select(request: web.Request, verb: str, given: Filter, fixed: Filter)
     return found, bool(rest)
 
 
-async def _carry_out(request: web.Request, verb: str, ids: Sequence[str]) -> str:
+async def _carry_out(request: web.Request, verb: str, ids: Sequence[str]) -> tuple[str, str]:
+    """What was done, as a sentence, and how that looks."""
     control, total = site_of(request).kernel.control, Counter[str]()
     for at in range(0, len(ids), _A_BATCH):
         batch = ids[at : at + _A_BATCH]
@@ -107,7 +109,7 @@ async def _carry_out(request: web.Request, verb: str, ids: Sequence[str]) -> str
         else:
             done = await control.runs_retry_many(runs=batch)
         total.update(done)
-    return in_sentence(verb, total)
+    return in_sentence(verb, total), "good" if any(total[name] for name in _DONE) else "quiet"
 
 
 def in_sentence(verb: str, tally: Any) -> str:

@@ -10,11 +10,14 @@ from kernel import PayloadError, RequestError, UnknownNameError, policy_words
 
 from .enqueue_options import OPTIONS, option_named, options_of
 from .judged import judged
-from .payload_form import field_at, fields_of, kind_shown, parsed_object, payload_of, takes_more
+from .payload_form import field_at, fields_of, kind_shown, parsed_object, payload_of, strangers, taken, takes_more
 from .payload_form import texts_of as texts_for
 from .route import Route
 from .site import site_of
 from .typed import texts_of
+from .unknown_job import absent_for, absent_of
+from .visible import line
+from .wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 MOST_JOBS = 500
 NEWEST = 10
+_MOST_STRANGERS = 10
 _PREFIX = "p:"
 """Of the names of the form's fields, so that a parameter may be called as an option is."""
 Job = dict[str, Any]
@@ -75,8 +79,26 @@ def _next(schedules: list[Job]) -> str | None:
 
 
 async def show_one(request: web.Request) -> web.Response:
-    return await _page(
-        request, await _job(request, request.query.get("name", "")), _first(request.query.get("payload"))
+    name = request.query.get("name", "")
+    if not name:
+        return site_of(request).redirect("/jobs")
+    try:
+        job = await _job(request, name)
+    except UnknownNameError as error:
+        return await _missing(request, name, error.nearest)
+    return await _page(request, job, _first(request.query.get("payload")))
+
+
+async def _missing(request: web.Request, name: str, nearest: str | None) -> web.Response:
+    """Its runs may be there still."""
+    site = site_of(request)
+    try:
+        has_runs = bool(await site.kernel.control.runs_list(job=name, limit=1))
+    except RequestError:
+        has_runs = False
+    absent = absent_for(name, None, await absent_of(site))
+    return site.page(
+        request, "job_missing.html", status=404, name=name, nearest=nearest, absent=absent, has_runs=has_runs
     )
 
 
@@ -120,6 +142,7 @@ async def _page(request: web.Request, job: Job, typed: Typed, status: int = 200)
         fields=fields,
         takes_more=takes_more(job["payload"]),
         kind_shown=kind_shown,
+        taken=taken,
         typed=typed,
         prefix=_PREFIX,
     )
@@ -155,7 +178,10 @@ async def enqueue(request: web.Request) -> web.Response:
         place = None if typed.raw is not None else field_at(fields, error.path)
         text = f"{error.found}; expected {error.expected}"
         inner = "" if place is None else error.path.removeprefix(f".{place}")
-        at = f"{inner or error.path}: " if (place is None and error.path) or inner else ""
+        at = f"{(inner or error.path).removeprefix('.')}: " if (place is None and error.path) or inner else ""
+        if others := [name for name in strangers(job["payload"], payload) if name != error.path.removeprefix(".")]:
+            names = ", ".join(repr(line(name, 60)) for name in others[:_MOST_STRANGERS])
+            text += f"; and {plural(len(others), 'name')} that it does not take: {names}"
         return await _page(
             request, job, typed._replace(errors={place or "payload": at + text}, told="The payload does not fit."), 422
         )

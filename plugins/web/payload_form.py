@@ -72,6 +72,18 @@ def takes_more(schema: Schema) -> bool:
     return schema.get("additionalProperties") not in (False, None) or not schema
 
 
+def taken(field: Field) -> str:
+    """What the parameter takes, for who writes JSON: ``text``, ``true or false, left out: false``."""
+    values = [one.value for one in field.choices]
+    kind = "true or false" if {*values} == {"true", "false"} else " or ".join(values) or field.expects or "text"
+    return f"{kind}, left out: {field.default}" if field.default else kind
+
+
+def strangers(schema: Schema, payload: Mapping[str, Any]) -> list[str]:
+    """The names in the payload that the job does not take."""
+    return [] if takes_more(schema) else [name for name in payload if name not in schema.get("properties", {})]
+
+
 def _field(name: str, given: Schema, root: Schema, is_required: bool, default: Any) -> Field:
     schema = resolved(given, root)
     plain, is_nullable = _without_null(schema, root)

@@ -65,7 +65,7 @@ async def enable(request: web.Request) -> web.Response:
     site.acted(request, "plugins_enable", name)
     if plugin.get("state") == "broken":
         return site.redirect(
-            f"/plugins/one?name={quote(name, safe='')}", told=f"{name} is on in plugins.toml, and broken."
+            f"/plugins/one?name={quote(name, safe='')}", told=f"{name} is on in plugins.toml, and broken.", tone="bad"
         )
     return site.redirect("/plugins", told=f"{name} is on; it stands in plugins.toml.")
 

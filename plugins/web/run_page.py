@@ -14,7 +14,7 @@ from .graph import draw
 from .route import Route
 from .sentence import sentence
 from .site import WHO, site_of
-from .timeline import arrange, attempts_of
+from .timeline import arrange, attempts_of, failed_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,7 +54,8 @@ async def _changed(request: web.Request, operation: str, given: dict[str, Any], 
         return await _page(request, refused=str(error), status=409)
     told = told or _told_of_cancel([one for one in changes if one["id"] == run], len(changes) - 1)
     site.acted(request, operation, run, told)
-    return site.redirect(f"/runs/{quote(run, safe='')}", told=told)
+    is_done = any(one["before"] != one["after"] or one["before"] == "running" for one in changes)
+    return site.redirect(f"/runs/{quote(run, safe='')}", told=told, tone="good" if is_done else "quiet")
 
 
 def _told_of_cancel(changes: list[dict[str, Any]], others: int) -> str:
@@ -90,6 +91,7 @@ async def _page(request: web.Request, *, refused: str = "", status: int = 200) -
         is_live=not is_final or any(state not in FINAL for state in _states(tree)),
         again=_again(run),
         attempts=arrange(attempts, run["enqueued_at"], site.now, run["due_at"] if run["state"] == "retrying" else None),
+        failed_attempts=max(failed_of(attempts), run["failures"]),
         steps=run["steps"][-MOST_STEPS:],
         steps_left_out=run["steps_left_out"] + max(0, len(run["steps"]) - MOST_STEPS),
         graph=draw(tree, run["job"], run["state"]),

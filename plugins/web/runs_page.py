@@ -9,12 +9,13 @@ from kernel import RequestError, UnknownNameError
 
 from .route import Route
 from .runs_filter import NAMES, SPANS, TABS, filter_of, for_control, in_words, may_fit
-from .site import site_of
+from .site import Site, site_of
 from .visible import line
 from .wording import epoch, query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
     from aiohttp import web
 
@@ -36,6 +37,7 @@ async def show(request: web.Request) -> web.Response:
         refused = error
     jobs = await site.kernel.control.jobs()
     shown = found[:A_PAGE]
+    paused = await _paused(site) if any(run["state"] == "queued" for run in shown) else set[str]()
     return site.page(
         request,
         "runs.html",
@@ -45,7 +47,7 @@ async def show(request: web.Request) -> web.Response:
         chips=in_words(given),
         before=before,
         here="/runs" + query(given),
-        rows=[_row(run, site.now) for run in shown],
+        rows=[_row(run, site.now, paused) for run in shown],
         older=shown[-1]["id"] if len(found) > A_PAGE else None,
         refused="" if refused is None else str(refused),
         nearest=_nearest(given, refused),
@@ -65,19 +67,24 @@ def _nearest(given: dict[str, str], refused: RequestError | None) -> dict[str, s
     return None
 
 
-def _row(run: Mapping[str, Any], now: float) -> dict[str, Any]:
+async def _paused(site: Site) -> set[str]:
+    queues = await site.recent.get("queues", 1.0, site.kernel.control.queues_list)
+    return {one["queue"] for one in queues if one["paused"]}
+
+
+def _row(run: Mapping[str, Any], now: float, paused: AbstractSet[str]) -> dict[str, Any]:
     began, ended = epoch(run["started_at"]), epoch(run["finished_at"])
     until = now if run["state"] == "running" else ended
     return {
         **run,
         "seconds": None if began is None or until is None or not run["attempt"] else max(until - began, 0.0),
-        "says": _says(run),
+        "says": _says(run, paused),
         "is_faint": run["state"] in _WAITS,
         "is_error": run["state"] in {"failed", "retrying"} and bool(run["error"]),
     }
 
 
-def _says(run: Mapping[str, Any]) -> str:
+def _says(run: Mapping[str, Any], paused: AbstractSet[str]) -> str:
     """What a person wants to know next: why it failed, what it gave, what it waits for."""
     error = run["error"]
     if error and run["state"] not in {"completed", "cancelled", "expired"}:
@@ -85,7 +92,8 @@ def _says(run: Mapping[str, Any]) -> str:
     if run["state"] == "completed" and not run["notes"]:
         return "" if run["result"] is None else line(json.dumps(run["result"], ensure_ascii=False), _MOST_TEXT)
     if run["state"] in _WAITS and not run["reason"]:
-        return _WAITS[run["state"]].format(queue=run["queue"])
+        is_held = run["state"] == "queued" and run["queue"] in paused
+        return _WAITS[run["state"]].format(queue=run["queue"]) + (", which is paused" if is_held else "")
     return line(run["reason"] or "; ".join(map(str, run["notes"])), _MOST_TEXT)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,12 +10,14 @@ from zoneinfo import ZoneInfo
 
 from kernel import cron_in_words
 
+from .agenda import OFTEN, Agenda, Tick, agenda
 from .calendar import DAY, FATES, HOUR, Ahead, Bunch, Line, arrange, bunches
 from .ledger import line_of
 from .problem import Problem
 from .route import Route
 from .sentence import sentence
 from .site import Site, site_of
+from .unknown_job import absent_for, absent_of
 from .wording import epoch, query
 
 if TYPE_CHECKING:
@@ -22,10 +25,13 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from .unknown_job import Absent
+
 A_PAGE = 25
 _DAYS_AROUND = 3
 _LAST_YEAR = 9_000
 _OFTEN = 100
+_MOST_AHEAD = 5_000
 _LEDGER_DAYS = 8
 _MOST_LINES = 50
 SHOWN = {"": "All", "active": "Active", "paused": "Paused"}
@@ -59,13 +65,20 @@ async def show(request: web.Request) -> web.Response:
     number = min(max(_whole(request.query.get("page", "")), 1), pages)
     some = found[(number - 1) * A_PAGE : number * A_PAGE]
     lanes, is_whole = await lanes_of(site, some, week)
+    absent = await absent_of(site)
     return site.page(
         request,
         "schedules.html",
         count=len(rows),
         found=len(found),
         rows=[
-            row | {"last": last, "next_text": in_zone(row["next_at"], row), "words": in_words(row)}
+            row
+            | {
+                "last": last,
+                "next_text": in_zone(row["next_at"], row),
+                "words": in_words(row),
+                "absent": None if row["job_known"] else absent_for(row["job"], row["plugin"], absent),
+            }
             for row, last in zip(some, await _last_of(site, some), strict=True)
         ],
         lanes=lanes,
@@ -77,6 +90,8 @@ async def show(request: web.Request) -> web.Response:
         page_number=number,
         pages=pages,
         bunches=await bunches_of(site),
+        agenda=await agenda_of(site, found),
+        words={row["schedule"]: in_words(row) for row in found},
         fates=FATES,
         here=_here(request),
     )
@@ -96,6 +111,7 @@ async def show_one(request: web.Request) -> web.Response:
         request,
         "schedule.html",
         schedule=schedule | {"words": in_words(schedule)},
+        absent=await _absent(site, schedule),
         coming=[
             {"at": instant, "text": in_zone(instant, schedule)}
             for instant in await control.schedules_next(schedule=name)
@@ -139,6 +155,12 @@ async def remove(request: web.Request) -> web.Response:
     name, _ = await _form(request)
     await site_of(request).kernel.control.schedules_remove(schedule=name)
     return _done(request, "schedules_remove", name, "/schedules", told=f"{name} is removed.")
+
+
+async def _absent(site: Site, schedule: Mapping[str, Any]) -> Absent | None:
+    if schedule["job_known"]:
+        return None
+    return absent_for(schedule["job"], schedule["plugin"], await absent_of(site))
 
 
 def _done(request: web.Request, action: str, name: str, back: str, *, told: str, text: str = "") -> web.Response:
@@ -202,15 +224,38 @@ async def _ahead_of(site: Site, schedules: Sequence[Mapping[str, Any]], week: We
 
 async def bunches_of(site: Site) -> list[Bunch]:
     """The busiest minutes of the next 24 hours, but for what ticks all the time."""
-    now = site.now
-    told = await site.recent.get(
-        "bunches", 20.0, lambda: site.kernel.control.schedules_upcoming(until=now + DAY, limit=5_000)
-    )
-    ticks = [(at, one["schedule"]) for one in told["ticks"] if (at := epoch(one["at"])) is not None]
-    counts: dict[str, int] = {}
-    for _, name in ticks:
-        counts[name] = counts.get(name, 0) + 1
+    ticks, counts = await _day_ahead(site)
     return bunches(ticks, {name for name, count in counts.items() if count >= _OFTEN})
+
+
+async def agenda_of(site: Site, schedules: Sequence[Mapping[str, Any]]) -> Agenda:
+    """What these do in the next 24 hours."""
+    now, names = site.now, {one["schedule"] for one in schedules}
+    ticks, counts = await _day_ahead(site)
+    return agenda((one for one in ticks if one.at > now and one.schedule in names), counts, now)
+
+
+async def _day_ahead(site: Site) -> tuple[list[Tick], dict[str, int]]:
+    """The ticks of the next 24 hours, and how many each schedule has; those of the busiest are not all among them."""
+    return await site.recent.get("day ahead", 20.0, lambda: _read_day_ahead(site))
+
+
+async def _read_day_ahead(site: Site) -> tuple[list[Tick], dict[str, int]]:
+    control, until = site.kernel.control, site.now + DAY
+    told = await control.schedules_upcoming(until=until, limit=_MOST_AHEAD)
+    ticks = [Tick(at, one["schedule"]) for one in told["ticks"] if (at := epoch(one["at"])) is not None]
+    counts = Counter(one.schedule for one in ticks)
+    # Where many tick all the time, these are the ticks of the next minutes only: what ticks at night is asked for.
+    for one in told["more"]:
+        name, more = one["schedule"], one["more"]
+        if counts[name] + more <= OFTEN:
+            after = max((at for at, other in ticks if other == name), default=0.0)
+            coming = map(epoch, await control.schedules_next(schedule=name, count=counts[name] + more))
+            ticks += [Tick(at, name) for at in coming if at is not None and after < at <= until]
+        elif not counts[name]:
+            ticks += [Tick(at, name) for at in map(epoch, await control.schedules_next(schedule=name, count=1)) if at]
+        counts[name] += more
+    return ticks, dict(counts)
 
 
 async def _last_of(site: Site, schedules: Sequence[Mapping[str, Any]]) -> list[Line | None]:
@@ -242,11 +287,13 @@ def in_zone(instant: Any, schedule: Mapping[str, Any]) -> str:
 
 
 def in_words(schedule: Mapping[str, Any]) -> str:
-    """When it ticks: ``At 03:00 every day``, ``Every 10 m``."""
+    """When it ticks: ``At 03:00 every day``, ``Every 10 m``, ``5 s after a start``."""
     if schedule["kind"] == "cron":
         return cron_in_words(schedule["spec"], name=schedule["schedule"])
     told: str = schedule["when"]
-    return told[:1].upper() + told[1:] + (" after a start" if schedule["kind"] == "after" else "")
+    if schedule["kind"] == "after":
+        return f"{told.removeprefix('after ')} after a start"
+    return told[:1].upper() + told[1:]
 
 
 def _fits(row: Mapping[str, Any], text: str, shown: str) -> bool:

@@ -50,7 +50,7 @@ class Site:
         self.is_stopping = False
         self.recent = Recent(kernel)
         self.ledger = Ledger(kernel)
-        self._tellings: OrderedDict[str, str] = OrderedDict()
+        self._tellings: OrderedDict[str, tuple[str, str]] = OrderedDict()
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(FOLDER / "templates"),
             autoescape=True,
@@ -96,7 +96,7 @@ class Site:
     def page(self, request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
         """The page made of ``template``. It gets besides: who, may_change, now, path, told, and the filters of wording.py."""
         who = request.get(WHO)
-        told = self._tellings.pop(request.query.get("told", ""), "")
+        told, tone = self._tellings.pop(request.query.get("told", ""), ("", ""))
         text = self._templates.get_template(template).render(
             **values,
             request=request,
@@ -106,17 +106,21 @@ class Site:
             may_login=not self.identities.is_open,
             may_change=who is not None and may_change(who, self.settings),
             told=told,
+            told_tone=tone,
             kernel_id=self.kernel.id,
             more_pages=self.extensions.links(),
         )
         return web.Response(text=text, content_type="text/html", status=status, headers={"Cache-Control": "no-store"})
 
-    def redirect(self, to: str, told: str = "") -> web.Response:
-        """After a change: the browser asks for ``to``, and is told there what was done. What is no address of the site is /."""
+    def redirect(self, to: str, told: str = "", tone: str = "good") -> web.Response:
+        """After a change: the browser asks for ``to``, and is told there what was done. What is no address of the site is /.
+
+        ``tone``: how it looks, "quiet" when nothing was done, "bad" when what was done went wrong.
+        """
         to = within(to)
         if told:
             key = secrets.token_urlsafe(8)
-            self._tellings[key] = told
+            self._tellings[key] = told, tone
             if len(self._tellings) > _MOST_TELLINGS:
                 self._tellings.popitem(last=False)
             to = f"{to}{'&' if '?' in to else '?'}told={key}"

@@ -68,6 +68,11 @@ def attempts_of(run: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [only]
 
 
+def failed_of(attempts: Sequence[Mapping[str, Any]]) -> int:
+    """How many of them failed, those before a retry by hand too, which the run itself no longer counts."""
+    return sum(one["outcome"] in {"failed", "retrying"} for one in attempts)
+
+
 def arrange(attempts: Sequence[Mapping[str, Any]], ready: Any, now: float, next_at: Any = None) -> Timeline | None:
     """None where nothing has begun. ``ready``: since when the first could have begun; ``next_at``: when one more begins."""
     shown = [one for one in attempts if epoch(one["started_at"]) is not None][-MOST_SHOWN:]

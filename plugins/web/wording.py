@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LONGEST = 10_000
+_PARTS = re.compile(r"[^._]*[._]+|[^._]+")
+_CODE = re.compile(r"(?::\w+:)?(`{1,2})([^`]+)\1")
 TONES = {
     "completed": "good", "healthy": "good", "enabled": "good", "alive": "good", "closed": "good", "run": "good",
     "running": "live", "half_open": "live",
@@ -120,8 +123,22 @@ def query(values: dict[str, Any], **changed: Any) -> str:
     return f"?{urlencode(given)}" if given else "?"
 
 
+def parts(name: str) -> Markup:
+    """A name that a narrow column may break after its dots and underscores, rather than within a word."""
+    return Markup("<wbr>").join(_PARTS.findall(name))
+
+
+def marked(text: str) -> Markup:
+    """The text of a docstring, with what stands in its marks of code, ``force``, as code."""
+    pieces, end = list[Markup](), 0
+    for found in _CODE.finditer(text):
+        pieces += [escape(text[end : found.start()]), Markup("<code>{}</code>").format(found[2])]
+        end = found.end()
+    return Markup("").join([*pieces, escape(text[end:])])
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago, "clock": clock, "duration": duration, "short": short, "pretty": pretty, "tone": tone, "number": number,
-    "plural": plural, "percent": percent,
+    "plural": plural, "percent": percent, "parts": parts, "marked": marked,
     "query": query, "epoch": epoch, "day": day, "instant": instant, "line": line, "block": block, "data": data,
 }  # fmt: skip

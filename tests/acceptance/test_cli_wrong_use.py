@@ -75,6 +75,7 @@ WRONG_USES = [
     (("queues", "pause"), ("q", "--for", "ever"), "expected a duration"),
     (("queues", "pause"), ("nasp",), "no queue named 'nasp'. Did you mean \"naps\"?"),
     (("queues", "resume"), (), "QUEUE"),
+    (("queues", "resize"), ("naps", "0"), "expected"),
     (("breakers", "list"), ("more",), "more"),
     (("breakers", "reset"), ("nobody",), "no breaker named 'nobody'"),
     (("explain",), ("nobody",), "no run or schedule named 'nobody'"),

@@ -113,6 +113,7 @@ def test_health_is_told_while_the_server_is_away(tmp_path: Path, own_server: Ser
     finally:
         kernel.kill()
     dead = place.run("health")
+    own_server.start()
 
     assert (health.status, plugins.status) == (1, 0)
     assert "unhealthy  kernel" in health.out

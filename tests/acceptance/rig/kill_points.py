@@ -14,7 +14,7 @@ READING = frozenset(
     {
         "url", "is_durable", "is_shared", "may_start", "lease_losses", "clock_offset", "on_change", "signals", "cancels",
         "runs", "count", "queues", "schedules", "ticks", "kernels", "members", "announced", "announced_elsewhere",
-        "get", "steps", "log", "edges", "breakers", "rate_room_at",
+        "get", "steps", "log", "edges", "breakers", "rate_room_at", "attempts", "ticks_of",
     }
 )  # fmt: skip
 """The calls of a store that change nothing; all others do."""
