@@ -46,7 +46,10 @@ class Traffic:
         self._writing = Periodic("web", WRITE_SECONDS, self.write, kernel.clock)
 
     async def start(self) -> None:
+        """Goes on with what was counted before, where the plugin was off for a moment: its settings have changed, say."""
         self._row = f"minutes {self._kernel.id}"
+        rows = await self._values.get()
+        self._own |= {minute: [*counts] for minute, counts in _counts_in(rows.get(self._row)).items()}
         await self._writing.start()
 
     async def stop(self) -> None:

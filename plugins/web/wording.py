@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 10_000
 _PARTS = re.compile(r"[^._]*[._]+|[^._]+")
-_CODE = re.compile(r"(?::\w+:)?(`{1,2})([^`]+)\1")
+_CODE = re.compile(r"(?::[\w:]+:)?(`{1,2})([^`]+)\1")
 TONES = {
     "completed": "good", "healthy": "good", "enabled": "good", "alive": "good", "closed": "good", "run": "good",
     "running": "live", "half_open": "live",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -27,6 +28,23 @@ def rows_of(text: str, heading: str) -> dict[str, str]:
     section = text.split(heading, 1)[1].split("\n## ", 1)[0]
     found = re.findall(r"^\| `([^`]+)`(?:, `[^|]*)? \| ([^|]*)\|", section, re.MULTILINE)
     return {name: cell.strip() for name, cell in found}
+
+
+def test_every_toml_block_of_the_docs_is_toml() -> None:
+    blocks = [
+        (file.name, block)
+        for file in PAGES
+        for block in re.findall(r"^```toml\n(.*?)^```", file.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    ]
+
+    wrong = []
+    for name, block in blocks:
+        try:
+            tomllib.loads(block)
+        except tomllib.TOMLDecodeError as error:
+            wrong.append(f"{name}: {error}: {block[:60]}")
+    assert len(blocks) > 20
+    assert not wrong
 
 
 def test_every_event_stands_in_the_docs_with_its_fields() -> None:

@@ -80,6 +80,10 @@ async def test_a_page_says_when_the_kernel_is_gone_and_when_it_is_back(
 
     await expect(offline).to_be_visible(timeout=SOON)
     await expect(watched.page.locator("#live-mark")).to_be_hidden()
+    await watched.page.get_by_role("button", name="Filter").click()
+    await watched.page.get_by_role("link", name="Queues").click()
+    await expect(offline).to_contain_text("nothing was done")
+    assert watched.page.url == f"{watched.url}/runs"
     async with demo_site.running(tmp_path, f'listen = "{address}"') as site:
         await expect(offline).to_be_hidden(timeout=SOON)
         run = await site.enqueue("greet", {"name": "back again"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.async_api import expect
 
 from tests.browser import demo_site
 from tests.browser.hostile_strings import HOSTILE
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from tests.browser.conftest import Opener
 
+SOON = 15_000.0
 LOOKER = "another-token-of-the-tests-0123"
 USERS = [f'token = "{TOKEN}"', "[plugins.web.users.wallboard]", f'token = "{LOOKER}"', 'role = "read"']
 
@@ -54,6 +56,25 @@ async def test_the_cookie_is_out_of_reach_of_scripts_and_of_other_sites(tmp_path
         assert (cookie["httpOnly"], cookie["sameSite"], TOKEN in cookie["value"]) == (True, "Strict", False)
         assert await watched.look("document.cookie") == ""
         await watched.check()
+
+
+async def test_an_open_page_whose_login_has_ended_says_so_and_leads_to_another(
+    tmp_path: Path, open_page: Opener
+) -> None:
+    async with demo_site.running(tmp_path, *USERS) as site:
+        watched = await open_page(site.web, "/login?next=/queues")
+        await watched.page.get_by_label("Token").fill(TOKEN)
+        await watched.press("Log in")
+        await expect(watched.page.locator("#live-mark")).to_be_visible(timeout=SOON)
+
+        await watched.page.context.clear_cookies()
+        site.web.site.live.streams.close()
+
+        refused = watched.page.locator("#refused")
+        await expect(refused).to_be_visible(timeout=SOON)
+        await expect(watched.page.locator("#offline")).to_be_hidden()
+        await refused.get_by_role("link").click()
+        await watched.page.wait_for_url(f"{site.web.url}/login?next=/queues")
 
 
 async def test_who_may_only_look_sees_every_page_without_a_button_that_changes_anything(

@@ -47,19 +47,34 @@
   // Live: the kernel names topics that have changed; parts of the page that follow one ask for themselves anew:
   //   <section id="x" hx-get="/…" hx-trigger="live-runs from:body" hx-select="#x" hx-swap="outerMorph">
   const mark = document.getElementById("live-mark");
-  const offline = document.getElementById("offline");
+  const offline = document.getElementById("offline"), refused = document.getElementById("refused");
+  // Else the browser would show a page of its own, and this one be gone with all that it tells.
+  const stay = (event) => {
+    if (offline.hidden || !event.target.closest("form, a[href^='/']")) return;
+    event.preventDefault();
+    offline.textContent = "The kernel does not answer: nothing was done. What you see is as it was; it is tried again.";
+  };
+  document.addEventListener("submit", stay);
+  document.addEventListener("click", (event) => { if (event.target.closest("a")) stay(event); });
   const tell = (topics) => topics.forEach((topic) => document.body.dispatchEvent(new CustomEvent("live-" + topic)));
   if (document.body.dataset.live) {
     let source = null, again = 0;
+    const whyRefused = async () => {
+      const given = new AbortController();
+      const status = await fetch(document.body.dataset.live, { signal: given.signal }).then((answer) => answer.status, () => 0);
+      given.abort();
+      refused.hidden = status !== 401;
+      offline.hidden = status === 401;
+    };
     const follow = () => {
       clearTimeout(again);
       source = new EventSource(document.body.dataset.live);
-      source.addEventListener("open", () => { mark.hidden = false; offline.hidden = true; });
+      source.addEventListener("open", () => { mark.hidden = false; offline.hidden = refused.hidden = true; });
       source.addEventListener("error", () => {
         mark.hidden = true;
-        offline.hidden = false;
+        offline.hidden = !refused.hidden;
         // A browser tries again by itself after a broken line, not after a refusal.
-        if (source?.readyState === EventSource.CLOSED) again = setTimeout(follow, 5000);
+        if (source?.readyState === EventSource.CLOSED) whyRefused().then(() => { again = setTimeout(follow, 5000); });
       });
       source.addEventListener("changed", (event) => tell(event.data.split(" ")));
     };

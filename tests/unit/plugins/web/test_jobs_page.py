@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html import unescape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -77,7 +78,65 @@ async def test_a_job_is_shown_with_policies_and_newest_runs(tmp_path: Path) -> N
     assert "ValueError: no such customer" in page.text
     assert "demo.py:" in page.text
     assert unknown.status == 404
-    assert "Did you mean &#34;demo.fails&#34;?" in unknown.text
+    assert 'Did you mean <a href="/jobs/one?name=demo.fails">' in unknown.text
+
+
+async def test_a_job_whose_plugin_is_off_says_so_and_leads_to_its_runs(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        await web.kernel.wait((await web.kernel.enqueue("demo.ok")).id, timeout="10s")
+        await web.kernel.control.plugins_disable(plugin="demo")
+        ran, never = await web.get("/jobs/one?name=demo.ok"), await web.get("/jobs/one?name=demo.slow")
+        stranger = await web.get("/jobs/one?name=<b>.ok")
+
+    assert (ran.status, never.status, stranger.status) == (404, 404, 404)
+    assert 'Its plugin <a href="/plugins/one?name=demo">demo</a> is off' in ran.text
+    assert 'href="/runs?job=demo.ok"' in ran.text
+    assert "is off" in never.text
+    assert 'href="/runs?job=' not in never.text
+    assert "is off" not in stranger.text
+    assert "<b>.ok" not in stranger.text
+
+
+async def test_without_a_name_one_comes_to_all_jobs_and_a_wrong_form_keeps_its_name(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        reply = await web.get("/jobs/one")
+        page = await web.get("/jobs/one?name=demo.greets")
+        wrong = await web.post("/jobs/one?name=demo.greets", {"job": "demo.greets"})
+
+    assert (reply.status, reply.headers["Location"]) == (303, "/jobs")
+    for text in (page.text, wrong.text):
+        assert '<form method="post" action="/jobs/one?name=demo.greets"' in text
+
+
+async def test_as_json_each_parameter_says_what_it_takes(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        reply = await web.post("/jobs/one", {"job": "demo.greets", "p:name": "Ada", "show": "json"})
+
+    assert (
+        "Takes name (text), times (a whole number, left out: 1), "
+        'tone ("kind" or "short", left out: "kind"), loud (true or false, left out: false).'
+    ) in unescape(re.sub(r"</?code>", "", reply.text))
+
+
+async def test_marks_of_code_in_a_docstring_are_shown_as_code(tmp_path: Path) -> None:
+    about = '''
+    """Whole <i>rows</i>."""
+    from kernel import hookimpl, job
+    @job
+    async def ok(force: bool = False):
+        """Cleans ``a<b``, `at once` if ``force``; 5` wide."""
+    @hookimpl
+    def register_jobs():
+        return [ok]
+    '''
+    async with running(tmp_path, plugins={"rst": about.replace("Whole", "Whole ``x``")}) as web:
+        texts = [(await web.get(path)).text for path in ("/jobs", "/jobs/one?name=rst.ok")]
+        plugins = [(await web.get(path)).text for path in ("/plugins", "/plugins/one?name=rst")]
+
+    for text in texts:
+        assert "Cleans <code>a&lt;b</code>, <code>at once</code> if <code>force</code>; 5` wide." in text
+    for text in plugins:
+        assert "Whole <code>x</code> &lt;i&gt;rows" in text
 
 
 async def test_what_was_typed_is_enqueued_and_its_run_shown(tmp_path: Path) -> None:
@@ -105,8 +164,12 @@ async def test_what_was_typed_is_enqueued_and_its_run_shown(tmp_path: Path) -> N
         ({"p:name": "Ada", "priority": "11"}, 'id="about-priority-wrong">11 is no priority'),
         ({"p:name": "Ada", "queue": "<b>"}, "id=\"about-queue-wrong\">'<b>' is no name of a queue"),
         ({"raw": "{"}, 'id="raw-about-wrong">it is not JSON'),
-        ({"raw": '{"name": 3}'}, 'id="raw-about-wrong">.name: 3; expected text'),
+        ({"raw": '{"name": 3}'}, 'id="raw-about-wrong">name: 3; expected text<'),
         ({"raw": '{"nmae": "x", "name": "y"}'}, "nmae"),
+        (
+            {"raw": '{"name": 3, "<b>": 1, "tmies": 2}'},
+            "name: 3; expected text; and 2 names that it does not take: '<b>', 'tmies'<",
+        ),
     ],
     ids=str,
 )
@@ -129,7 +192,7 @@ async def test_a_fault_inside_an_object_is_told_at_its_field(tmp_path: Path) -> 
         page = await web.get("/jobs/one?name=typed.takes")
         reply = await web.post("/jobs/one", {"job": "typed.takes", "p:address": '{"street": "A", "number": "x"}'})
 
-    assert 'id="field-1-about-wrong">.number: ' in reply.text
+    assert 'id="field-1-about-wrong">number: ' in reply.text
     assert "&#34;number&#34;: &#34;x&#34;" in reply.text
     assert 'type="date"' in page.text
     assert "an object: street (text), number (a whole number, may be left out)" in page.text

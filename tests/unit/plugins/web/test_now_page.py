@@ -108,7 +108,7 @@ async def test_the_figures_are_those_of_the_last_hour(tmp_path: Path) -> None:
         text = await page_of(web)
 
     assert figures_of(text) == {
-        "running, of 7": "0", "waiting": "0", "completed last hour": "3", "failed last hour": "1",
+        "running, of 7": "0", "waiting": "0", "completed last hour": "3", "ended failed last hour": "1",
         next(label for label in figures_of(text) if "check" in label): "healthy",
     }  # fmt: skip
     assert "Nothing has run yet" not in text

@@ -68,7 +68,7 @@ async def test_a_plugin_that_breaks_when_it_is_enabled_is_shown_with_why(tmp_pat
         page = await web.get(broken.headers["Location"])
 
     assert broken.headers["Location"].startswith("/plugins/one?name=zebra")
-    assert "zebra is on in plugins.toml, and broken." in page.text
+    assert '<p class="banner bad" role="status">zebra is on in plugins.toml, and broken.' in page.text
     assert "zebra.py:3" in page.text
 
 

@@ -142,6 +142,29 @@ async def test_retry_queues_it_again_and_comes_back_to_the_page(tmp_path: Path) 
         assert "The run is queued again." in (await web.get(reply.headers["Location"])).text
 
 
+async def test_the_attempts_that_failed_are_counted_before_and_after_a_retry_by_hand(tmp_path: Path) -> None:
+    async with running_here(tmp_path) as web:
+        run = await run_of(web, "odd.tries", {"until": 4})
+        failed = text_of(part_of((await web.get(f"/runs/{run}")).text, "facts"))
+        await web.post(f"/runs/{run}/retry")
+        await web.kernel.wait(run, "10s")
+        after = text_of(part_of((await web.get(f"/runs/{run}")).text, "facts"))
+
+    assert "Attempts 3, 3 failed Kernel" in failed
+    assert "Attempts 4, 3 failed before Kernel" in after
+
+
+async def test_a_cancel_that_came_too_late_does_not_look_like_a_success(tmp_path: Path) -> None:
+    async with running_here(tmp_path) as web:
+        run = await run_of(web, "odd.part")
+        late = await web.get((await web.post(f"/runs/{run}/cancel")).headers["Location"])
+        waiting = await run_of(web, "odd.part", delay="1h")
+        done = await web.get((await web.post(f"/runs/{waiting}/cancel")).headers["Location"])
+
+    assert re.search(r'<p class="banner quiet" role="status">[^<]*nothing has changed', late.text)
+    assert '<p class="banner good" role="status">The run is cancelled.' in done.text
+
+
 async def test_a_retry_that_cannot_be_is_told_on_the_page(tmp_path: Path) -> None:
     async with running_here(tmp_path) as web:
         run = await run_of(web, "odd.part")

@@ -235,6 +235,35 @@ async def test_ticked_runs_are_cancelled(tmp_path: Path) -> None:
         assert (await web.kernel.control.runs_show(run=later[0]))["reason"] == "cancelled by operator"
 
 
+async def test_what_was_done_looks_like_a_success_and_what_was_not_does_not(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        done, later = await enqueue(web, "demo.ok"), await enqueue(web, "demo.ok", delay="1h")
+        await ended(web, done)
+        replies = [
+            await web.post("/runs/ticked", [("action", "cancel"), *(("run", run) for run in runs)])
+            for runs in (done, done + later, [])
+        ]
+        replies.append(await web.post("/runs/all", {"action": "cancel", "filter": "?job=demo.slow"}))
+        pages = [(await web.get(reply.headers["Location"])).text for reply in replies]
+
+    assert [re.findall(r'<p class="banner (\w+)" role="status">', page) for page in pages] == [
+        ["quiet"], ["good"], ["quiet"], ["quiet"],
+    ]  # fmt: skip
+    assert "Of 1 run: 1 left alone: cancel does not fit their state." in pages[0]
+
+
+async def test_a_run_that_waits_says_that_its_queue_is_paused(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        await web.kernel.control.queues_pause(queue="naps")
+        await enqueue(web, "demo.slow")
+        later = await enqueue(web, "demo.slow", delay="1h")
+        paused = (await web.get("/runs")).text
+        await web.kernel.control.runs_cancel(runs=later)
+
+    assert paused.count(">waits in naps, which is paused</span>") == 1
+    assert paused.count(">goes to naps</span>") == 1
+
+
 async def test_nothing_ticked_changes_nothing(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         reply = await web.post("/runs/ticked", {"action": "cancel"})

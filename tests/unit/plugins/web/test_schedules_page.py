@@ -107,6 +107,77 @@ async def test_the_busiest_minutes_are_named_and_what_ticks_all_the_time_is_left
     assert text.count("schedules</b> start at") == 1
 
 
+def agenda_of(text: str) -> str:
+    """The card of the next 24 hours, as one reads it."""
+    found = re.search(r'<section class="card flush agenda".*?</section>', text, re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", found[0])).split()) if found else ""
+
+
+async def test_the_next_24_hours_are_a_list_in_order_of_time(tmp_path: Path) -> None:
+    clock = FakeClock(START + 22 * 3600)
+    async with running(tmp_path, plugins={"many": MANY}, clock=clock) as web:
+        await add(web, "late", cron="30 23 * * *")
+        await add(web, "twice", cron="5,7 3 * * *")
+        await add(web, "off", cron="40 23 * * *")
+        await web.kernel.control.schedules_pause(schedule="off")
+        text = agenda_of((await web.get("/schedules")).text)
+        some = agenda_of((await web.get("/schedules?q=twice")).text)
+        paused = agenda_of((await web.get("/schedules?shown=paused")).text)
+
+    nights = " ".join(f"many.night-{number:03}" for number in range(14))
+    often, _, listed = text.partition(" more that tick often ")
+    assert "many.night-014 Every minute, next at 22:01" in often
+    assert often.endswith("and 32")  # of 46 nights and a sweep, 15 have a line
+    tomorrow = re.search(r"Tomorrow, \w{3} \d+ \w{3}", listed)
+    assert tomorrow is not None
+    assert listed == (
+        f"23:30 late {tomorrow[0]} 02:00 {nights.replace(' many.night-008', ' and 6 more many.night-008')} 03:05 twice 03:07 twice"
+    )
+    assert some.endswith(f"{tomorrow[0]} 03:05 twice 03:07 twice")
+    assert "late" not in some
+    assert "None of these schedules ticks" in paused
+
+
+async def test_what_ticks_at_night_is_listed_though_very_much_ticks_each_second(tmp_path: Path) -> None:
+    seconds = MANY.replace('"* * * * *"', '"* * * * * *"').replace("range(60)", "range(100)")
+    async with running(tmp_path, plugins={"many": seconds}, clock=FakeClock(START)) as web:
+        await add(web, "twice", cron="5,7 3 * * *")
+        text = agenda_of((await web.get("/schedules")).text)
+
+    assert "Every second, next at 00:00:01 and 72 more that tick often 02:00 many.night-000" in text
+    assert text.endswith("03:05 twice 03:07 twice")
+
+
+async def test_a_schedule_whose_plugin_is_off_says_so(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        await add(web, "by-hand")
+        await web.kernel.control.plugins_disable(plugin="demo")
+        page, one = (await web.get("/schedules")).text, (await web.get("/schedules/one?name=by-hand")).text
+
+    assert page.count('when <a href="/plugins/one?name=demo">demo</a> is on: it is off') == 2
+    assert "unknown job" not in page
+    assert 'its plugin <a href="/plugins/one?name=demo">demo</a> is off' in one
+
+
+async def test_a_schedule_after_a_start_says_so_and_one_without_ticks_too(tmp_path: Path) -> None:
+    job = """
+    from kernel import after, hookimpl, job
+    @after("5s")
+    @job
+    async def begins(): ...
+    @hookimpl
+    def register_jobs():
+        return [begins]
+    """
+    async with running(tmp_path, plugins={"first": job}, clock=FakeClock(START)) as web:
+        await web.kernel.wait((await web.kernel.control.schedules_trigger(schedule="first.begins"))["id"], timeout="10s")
+        text = (await web.get("/schedules?q=first")).text
+
+    assert "5 s after a start" in text
+    assert "After 5 s" not in text
+    assert "no tick in the last week" in text
+
+
 async def test_many_schedules_come_in_pages_and_are_found_by_name(tmp_path: Path) -> None:
     async with running(tmp_path, plugins={"many": MANY}, clock=FakeClock(START)) as web:
         first, last = (await web.get("/schedules")).text, (await web.get("/schedules?page=3")).text

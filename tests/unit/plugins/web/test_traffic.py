@@ -155,3 +155,21 @@ async def test_a_store_that_is_away_at_the_end_harms_nothing() -> None:
     values.fails = True
 
     await traffic.stop()
+
+
+async def test_a_plugin_that_was_off_for_a_moment_goes_on_with_what_its_kernel_had_counted() -> None:
+    clock, values = FakeClock(START + 600), Values()
+    before = traffic_of(values, clock)
+    await before.start()
+    before.take(completed(START + 590, START + 595))
+    await before.stop()
+
+    after = traffic_of(values, clock)
+    await after.start()
+    after.take(completed(START + 600))
+    told = [await after.minutes()]
+    await after.write()
+    told.append(await traffic_of(values, clock, "another").minutes())
+    await after.stop()
+
+    assert [[minute.completed for minute in minutes[-2:]] for minutes in told] == [[2, 1], [2, 1]]

@@ -104,7 +104,9 @@ class Web:
         async with self.session.request(
             method, address, data=form, json=json, headers=wanted, allow_redirects=False
         ) as response:
-            return Reply(response.status, response.headers, await response.text(errors="replace"))
+            # Where a name may be broken disturbs who looks for it.
+            text = (await response.text(errors="replace")).replace("<wbr>", "")
+            return Reply(response.status, response.headers, text)
 
 
 def plugin_of(kernel: Kernel, name: str = "web") -> Any:
