@@ -82,7 +82,7 @@ def _figures(picture: Json) -> list[Span]:
         found.append(Span(f"{_rate(rates['completed'])} completed"))
         found.append(Span(f"{_rate(rates['failed'])} failed", "bold red" if rates["failed"] else ""))
     if picture["failed"] is not None:
-        found.append(Span(f"{picture['failed']:,} failed in all"))
+        found.append(Span(f"{picture['failed']:,} {'' if rates else 'failed '}since start"))
     return found
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 OFTEN = 6
 """A schedule with more ticks than these in a day has one line for all of them."""
 MOST_OFTEN = 15
-MOST_SLOTS = 25
+MOST_SLOTS = 40
 """Minutes that have a line each; with more of them each hour has one, so that the night is never cut off."""
 MOST_NAMES = 8
 _MINUTE = 60.0
@@ -24,11 +24,8 @@ class Tick(NamedTuple):
 
 
 class Often(NamedTuple):
-    """``count``: its ticks in the 24 hours."""
-
     schedule: str
     first: float
-    count: int  # type: ignore[assignment] # hides tuple.count, which nobody asks of a line
 
 
 class Slot(NamedTuple):
@@ -64,10 +61,7 @@ def agenda(ticks: Iterable[Tick], counts: Mapping[str, int], now: float) -> Agen
         first.setdefault(tick.schedule, tick.at)
         if counts[tick.schedule] <= OFTEN:
             rare.append(tick)
-    often = sorted(
-        (Often(name, at, counts[name]) for name, at in first.items() if counts[name] > OFTEN),
-        key=lambda one: (-one.count, one.schedule),
-    )
+    often = sorted(Often(name, at) for name, at in first.items() if counts[name] > OFTEN)
     return Agenda(often[:MOST_OFTEN], max(len(often) - MOST_OFTEN, 0), _slots(rare, now))
 
 

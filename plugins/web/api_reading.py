@@ -49,13 +49,14 @@ async def read_body(request: web.Request, model: type[Question] | None, *, is_ne
     body = await request.read()
     if not body and not is_needed:
         return model()
-    value = _json(body)
+    value = read_json(body)
     if not isinstance(value, dict):
         raise Problem(422, "Wrong request", f"the body: {_shown(value)}; expected a JSON object")
     return _fit("body", model, value, strict=True)
 
 
-def _json(body: bytes) -> Any:
+def read_json(body: bytes) -> Any:
+    """Problem for what is no JSON that could be written down again."""
     try:
         value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_each_once)
         # A half of a pair, as "\\ud800", is no text that could be written anywhere.

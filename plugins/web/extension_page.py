@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .api_reading import read_json
 from .extensions import METHODS
 from .route import Route
 from .site import site_of
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
 
 async def serve(request: web.Request) -> web.StreamResponse:
     site = site_of(request)
+    if request.content_type == "application/json" and (body := await request.read()):
+        read_json(body)  # what is none is the fault of who sent it, not of the plugin that reads it
 
-    def page(title: str, body: Markup) -> web.Response:
-        return site.page(request, "extension.html", title=title, body=body)
+    def page(title: str, content: Markup) -> web.Response:
+        return site.page(request, "extension.html", title=title, body=content)
 
     return await site.extensions.serve(request, page)
 

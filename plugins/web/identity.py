@@ -58,19 +58,20 @@ class Identities:
 
         Problem when it is wrong, and when too many wrong ones have come from ``address``.
         """
-        wrong, now = self._wrong.get(address), self._elapsed()
-        if wrong is not None and len(wrong) == WRONG_TOKENS_A_MINUTE and now - wrong[0] < 60.0:
-            wait = f"{60.0 - (now - wrong[0]):.0f}"
-            raise Problem(429, "Wait", f"Too many wrong tokens; wait {wait} s.", headers={"Retry-After": wait})
         given = _digest(token[: LONGEST_TOKEN + 1])
         found = None
         for key, (who, digest) in self._digests.items():
             if hmac.compare_digest(digest, given):
                 found = who, key
-        if found is None:
-            self._note_wrong(address, now)
-            raise Problem(401, "Wrong token", "This token is not known here.", headers={"WWW-Authenticate": "Bearer"})
-        return found
+        if found is not None:
+            # Also after wrong ones: behind a proxy all have one address, and a stranger there locks nobody out.
+            return found
+        wrong, now = self._wrong.get(address), self._elapsed()
+        if wrong is not None and len(wrong) == WRONG_TOKENS_A_MINUTE and now - wrong[0] < 60.0:
+            wait = f"{60.0 - (now - wrong[0]):.0f}"
+            raise Problem(429, "Wait", f"Too many wrong tokens; wait {wait} s.", headers={"Retry-After": wait})
+        self._note_wrong(address, now)
+        raise Problem(401, "Wrong token", "This token is not known here.", headers={"WWW-Authenticate": "Bearer"})
 
     def _note_wrong(self, address: str, now: float) -> None:
         log.warning("the web plugin was given a wrong token by %s", address or "somebody")

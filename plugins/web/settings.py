@@ -6,7 +6,16 @@ import ipaddress
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StrictBool,
+    field_validator,
+    model_validator,
+)
 
 _EXPECTED = 'expected an address and a port, as "127.0.0.1:8321"'
 _HOST = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}|\[[0-9A-Fa-f:.]+\]")
@@ -68,12 +77,12 @@ class Settings(BaseModel):
         Field(max_length=100, description="Names by which browsers may ask for it, beside the address and localhost."),
     ] = Field(default_factory=list)
     https: Annotated[
-        bool,
+        StrictBool,
         Field(
             description="Browsers reach it by https, through a proxy on this machine: cookies are sent over TLS only."
         ),
     ] = False
-    read_only: Annotated[bool, Field(description="Nobody can change anything by it.")] = False
+    read_only: Annotated[StrictBool, Field(description="Nobody can change anything by it.")] = False
 
     @field_validator("listen")
     @classmethod

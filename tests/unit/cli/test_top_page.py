@@ -92,7 +92,7 @@ def test_the_header_tells_of_the_kernel_and_its_figures() -> None:
 
     assert head[0].startswith("mainspring  sqlite:///var/store.db   ")
     assert head[1] == "healthy · up 2 h 13 m · kernel 0b71c9a2 on here, pid 42"
-    assert head[2] == "2 of 16 running · 5 waiting · 12/s completed · 6/min failed · 7 failed in all"
+    assert head[2] == "2 of 16 running · 5 waiting · 12/s completed · 6/min failed · 7 since start"
 
 
 def test_each_table_has_its_rows_and_the_longest_run_comes_first() -> None:

@@ -170,7 +170,9 @@ async def test_a_schedule_after_a_start_says_so_and_one_without_ticks_too(tmp_pa
         return [begins]
     """
     async with running(tmp_path, plugins={"first": job}, clock=FakeClock(START)) as web:
-        await web.kernel.wait((await web.kernel.control.schedules_trigger(schedule="first.begins"))["id"], timeout="10s")
+        await web.kernel.wait(
+            (await web.kernel.control.schedules_trigger(schedule="first.begins"))["id"], timeout="10s"
+        )
         text = (await web.get("/schedules?q=first")).text
 
     assert "5 s after a start" in text

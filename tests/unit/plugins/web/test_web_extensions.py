@@ -303,8 +303,12 @@ async def test_the_example_of_the_docs_works(tmp_path: Path) -> None:
         page = await web.get("/x/fruit/month?fruit=apples")
         [card] = await web.site.extensions.cards()
         wrong = await web.post("/x/fruit/sell", json={"fruit": "<pears>"}, accept="application/json")
+        no_table = await web.post("/x/fruit/sell", json=[], accept="application/json")
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        no_json = await web.ask("POST", "/x/fruit/sell", form=b"{bad", headers=headers)
 
     assert (sold.status, json.loads(sold.text)) == (200, {"apples": 4})
     assert "<p>apples were sold: 4</p>" in page.text
     assert card.body == '<p class="text">4 sold</p>'
     assert (wrong.status, json.loads(wrong.text)["detail"]) == (409, "fruit: expected one of apples")
+    assert (no_table.status, no_json.status, json.loads(no_json.text)["title"]) == (409, 400, "No JSON")
