@@ -54,6 +54,8 @@ OPERATIONS = frozenset(
     }
 )  # fmt: skip
 MOST_RUNS = 1_000
+WHOLE_ID, SHORTEST_END = 36, 8
+"""Characters of a run's id, and of the end of one that finds it."""
 MOST_ERROR_TEXT = 500
 MOST_TICKS = 5_000
 MOST_AHEAD_SECONDS = 366 * 86400.0
@@ -199,12 +201,29 @@ class Control:
         return [run.as_json() for run in await self._store.runs(RunQuery(job=job, states=states, limit=limit))]
 
     async def runs_show(self, *, run: str) -> dict[str, Any]:
-        """All that is kept of the run, with its ``attempts``, its recorded ``steps`` and its ``log``."""
-        found = await self._store.runs(RunQuery(ids=[run], limit=1))
-        if not found:
+        """All that is kept of the run, with its ``attempts``, its recorded ``steps`` and its ``log``.
+
+        ``run``: its id, or as of ``explain`` the end of one.
+        """
+        found = await self._run(run)
+        if found is None:
             raise UnknownNameError("run", run, hint="`mainspring runs list` shows the newest.")
-        attempts = await attempts_of(self._store, found[0])
-        return found[0].as_json() | {"attempts": attempts} | await record_of(self._store, run)
+        attempts = await attempts_of(self._store, found)
+        return found.as_json() | {"attempts": attempts} | await record_of(self._store, found.id)
+
+    async def _run(self, text: str) -> Run | None:
+        """By its id; or by the end of that, as narrow tables show it, if it is one of the newest runs or failed ones."""
+        found = await self._store.runs(RunQuery(ids=[text], limit=1))
+        if found or not SHORTEST_END <= len(text) < WHOLE_ID:
+            return found[0] if found else None
+        for states in (None, [RunState.FAILED], [RunState.RUNNING]):
+            newest = await self._store.runs(RunQuery(states=states, limit=MOST_RUNS))
+            ends = [run for run in newest if run.id.endswith(text)]
+            if len(ends) > 1:
+                raise RequestError(f"{shown(text)} is the end of several runs' ids, as {ends[0].id} and {ends[1].id}")
+            if ends:
+                return ends[0]
+        return None
 
     async def runs_tree(self, *, run: str) -> dict[str, Any]:
         """What the run depends on and what depends on it, some levels deep, and of many runs the first few."""
@@ -587,15 +606,18 @@ class Control:
     # The rest
 
     async def explain(self, *, subject: str, at: str | None = None) -> dict[str, Any]:
-        """Why a run has not begun or how it ended; or what became of a schedule's tick at (or last before) ``at``."""
-        runs = await self._store.runs(RunQuery(ids=[subject], limit=1))
-        if runs:
+        """Why a run has not begun or how it ended; or what became of a schedule's tick at (or last before) ``at``.
+
+        A run by its id, or by the end of that (8 characters or more) when it is one of the newest thousand.
+        """
+        rows = {row.name: row for row in await self._rows()}
+        run = None if subject in rows else await self._run(subject)
+        if run is not None:
             if at is not None:
                 raise RequestError(
                     f"at: {subject} is a run: expected the name of a schedule, whose tick it then chooses"
                 )
-            return await self._explainer.run(runs[0], await self.jobs(), await self._queues())
-        rows = {row.name: row for row in await self._rows()}
+            return await self._explainer.run(run, await self.jobs(), await self._queues())
         if subject in rows:
             return await self._explainer.schedule(rows[subject], at, await self.jobs())
         raise UnknownNameError("run or schedule", subject, rows)

@@ -73,6 +73,8 @@ async def _page(request: web.Request, *, refused: str = "", status: int = 200) -
     site, control = site_of(request), site_of(request).kernel.control
     try:
         run = await control.runs_show(run=request.match_info["run"])
+        if run["id"] != request.match_info["run"]:  # by the end of its id
+            return site.redirect(f"/runs/{quote(run['id'], safe='')}")
         why = await control.explain(subject=run["id"])
     except UnknownNameError:
         return _missing(request)

@@ -12,7 +12,7 @@ from kernel.model.errors import ConfigError, RequestError, Snooze, UnknownNameEr
 from kernel.model.events import RunCancelled
 from kernel.model.queue import Queue
 from kernel.model.rate import RateLimit
-from kernel.model.run import iso
+from kernel.model.run import NewRun, iso
 from kernel.testing import settle, until
 from tests.flow_kit import Flow, every, job_of, running
 
@@ -443,3 +443,21 @@ async def test_a_run_may_be_cancelled_while_the_kernel_waits_for_it_to_end() -> 
 
     assert (await flow.run(run)).state == "cancelled"
     assert await stopping
+
+
+async def test_the_end_of_an_id_finds_one_of_the_newest_runs_and_not_two() -> None:
+    async with running(*JOBS) as flow:
+        control = control_of(flow)
+        first, second = await many(flow, "demo.work", 2)
+
+        shown = await control.runs_show(run=first.id[-12:])
+        explained = await control.explain(subject=second.id[-12:])
+        assert (shown["id"], explained["run"]) == (first.id, second.id)
+        with pytest.raises(UnknownNameError):
+            await control.runs_show(run=first.id[-7:])
+        with pytest.raises(UnknownNameError):
+            await control.explain(subject="x" * 12)
+        twins = [NewRun(f"{name}-0123456789ab", "demo.work", "default", 5, "{}", "queued", 0, 0, 0) for name in "ab"]
+        await flow.store.enqueue(twins, {})
+        with pytest.raises(RequestError, match="is the end of several runs' ids, as"):
+            await control.runs_show(run="0123456789ab")
