@@ -486,7 +486,8 @@ def _states(
     if config is not None:
         store = store_plugin_name(config.kernel.store)
         states = [
-            replace(state, note=STORE_NOTE) if state.name == store and state.state == "off" else state for state in states
+            replace(state, note=STORE_NOTE) if state.name == store and state.state == "off" else state
+            for state in states
         ]
     states += [PluginState(one.name, "broken", one.source, one.reason) for one in refused]
     return sorted(states, key=lambda state: state.name)
