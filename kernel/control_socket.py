@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _LONGEST_LINE = 64 * 1024 * 1024
 _LONGEST_PATH = 100
+_BACKLOG = 100
 _KINDS: dict[str, type[MainspringError]] = {"request": RequestError, "config": ConfigError, "store": StoreError}
 
 
@@ -50,7 +51,9 @@ class SocketServer:
             )
             return
         await asyncio.to_thread(_sweep, self._path.parent)
-        self._server = await asyncio.start_unix_server(self._serve, sock=_bound(self._path), limit=_LONGEST_LINE)
+        self._server = await asyncio.start_unix_server(
+            self._serve, sock=_listening(self._path), backlog=_BACKLOG, limit=_LONGEST_LINE
+        )
 
     async def stop(self) -> None:
         if self._server is not None:
@@ -120,15 +123,22 @@ def _sweep(folder: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _bound(path: Path) -> socket.socket:
-    """A socket that nobody else may use from its first moment on. The umask is left alone: it is that of all threads."""
+def _listening(path: Path) -> socket.socket:
+    """A socket that nobody else may use from its first moment on. The umask is left alone: it is that of all threads.
+
+    It has its name only once it listens: one that does not yet would look as left by a killed kernel to one that sweeps.
+    """
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    new = path.with_suffix(".new")
     try:
         os.fchmod(listening.fileno(), 0o600)  # on Linux the path is made with this mode
-        listening.bind(str(path))
-        path.chmod(0o600)
+        listening.bind(str(new))
+        new.chmod(0o600)
+        listening.listen(_BACKLOG)
+        new.rename(path)
     except BaseException:
         listening.close()
+        new.unlink(missing_ok=True)
         raise
     return listening
 

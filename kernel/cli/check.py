@@ -49,6 +49,7 @@ async def _examine(path: "Path") -> dict[str, Any]:
     from kernel.cli.plugin_code import examine_plugins
     from kernel.config import read_config
     from kernel.plugin import WRONG_SETTINGS
+    from kernel.plugin_host import STORE_NOTE
     from kernel.unknown_jobs import unknown_jobs
     from kernel.unused_tables import unused_tables
 
@@ -71,7 +72,7 @@ async def _examine(path: "Path") -> dict[str, Any]:
         "notes": notes
         + unused
         + off
-        + [f"plugin {state.name}: {state.note}" for state in prepared.states if state.note],
+        + [f"plugin {state.name}: {state.note}" for state in prepared.states if state.note not in ("", STORE_NOTE)],
         "plugins": [state.as_json() for state in prepared.states],
         "jobs": [
             {"job": job.name, "queue": job.policies.queue, "place": job.place}

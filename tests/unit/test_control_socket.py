@@ -6,11 +6,12 @@ import asyncio
 import os
 import socket
 import stat
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from kernel.control_socket import SocketServer, ask, follow
+from kernel.control_socket import SocketServer, _sweep, ask, follow
 from kernel.model.errors import StoreError
 
 if TYPE_CHECKING:
@@ -34,6 +35,27 @@ async def test_the_socket_is_its_owners_alone_and_the_umask_of_other_threads_is_
 
     await server.stop()
     assert not path.exists()
+
+
+async def test_a_kernel_that_sweeps_takes_none_for_dead_that_is_just_starting(tmp_path: Path) -> None:
+    is_over = threading.Event()
+
+    def sweep() -> None:
+        while not is_over.is_set():
+            _sweep(tmp_path)
+
+    sweeping = threading.Thread(target=sweep)
+    sweeping.start()
+    try:
+        for number in range(300):
+            server = SocketServer(tmp_path / f"kernel-{number}.sock", None, None)  # type: ignore[arg-type] # nobody calls
+            await server.start()
+            assert (tmp_path / f"kernel-{number}.sock").exists()
+            await server.stop()
+    finally:
+        is_over.set()
+        sweeping.join()
+    assert await asyncio.to_thread(lambda: [*tmp_path.iterdir()]) == []
 
 
 async def test_of_a_path_that_is_too_long_it_says_what_to_do(tmp_path: Path) -> None:
