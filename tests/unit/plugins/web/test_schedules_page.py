@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from html import unescape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -82,11 +84,9 @@ async def test_what_became_of_ticks_is_shown_with_its_word(tmp_path: Path) -> No
         await add(web, "often", every="1m")
         await add(web, "bad", every="1h")
         await web.kernel.control.schedules_pause(schedule="often")
-        for _ in range(3):
+        for hours in range(1, 4):
             await clock.advance(3600)
-        runs = await web.kernel.control.runs_list(schedule="bad")
-        for run in runs:
-            await web.kernel.wait(run["id"])
+            runs = await ended(web, "bad", hours)
         clock.skip(11)
         web.site.ledger.forget()
         page = (await web.get("/schedules")).text
@@ -97,6 +97,19 @@ async def test_what_became_of_ticks_is_shown_with_its_word(tmp_path: Path) -> No
     assert re.search(r'aria-label="3 completed, \d+ coming"', page)
     assert "180 ticks" in one
     assert "#m-paused" in one
+
+
+async def ended(web: Web, schedule: str, count: int) -> list[Any]:
+    """The runs of the schedule, once there are so many and all have ended: the next tick shall find none under way."""
+    limit = time.monotonic() + 10.0
+    while not (len(runs := await web.kernel.control.runs_list(schedule=schedule)) == count and all_ended(runs)):
+        assert time.monotonic() < limit, runs
+        await asyncio.sleep(0.002)
+    return runs
+
+
+def all_ended(runs: list[Any]) -> bool:
+    return all(run["finished_at"] is not None for run in runs)
 
 
 async def test_the_busiest_minutes_are_named_and_what_ticks_all_the_time_is_left_out(tmp_path: Path) -> None:
