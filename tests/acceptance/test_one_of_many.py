@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
@@ -77,7 +78,8 @@ async def test_fifty_enqueues_of_one_key_from_three_processes_make_one_run(kerne
             )
     finally:
         for client in clients:
-            client.kill()
+            with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+                client.kill()
             await client.wait()
     counts = await kernel.store.count(RunQuery(job="shop.once"))
 
