@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from kernel.contracts.store import KernelRow, Member, RunQuery
+from kernel.control import Control
 from kernel.flow.catalog import Catalog
 from kernel.flow.engine import Engine
 from kernel.flow.event_bus import EventBus
@@ -163,6 +164,17 @@ class Flow:
     async def ticks(self, schedule: str = "demo.work", since: float = 0.0) -> list[Tick]:
         """The schedule's ledger, oldest first."""
         return [*reversed(await self.store.ticks(schedule, since, FAR, 1_000_000))]
+
+    @property
+    def control(self) -> Control:
+        return Control(
+            store=self.store,
+            catalog=self.catalog,
+            intake=self.engine.intake,
+            recorder=self.engine.recorder,
+            clock=self.clock,
+            engine=self.engine,
+        )
 
     def told(self, kind: type[Event]) -> list[Any]:
         """The events of this kind so far."""

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kernel.control import Control
 from kernel.model.errors import RequestError, UnknownNameError
 from kernel.model.run import iso
-from tests.flow_kit import Flow, cron, every, job_of, running
+from tests.flow_kit import cron, every, job_of, running
 
 if TYPE_CHECKING:
     from kernel.model.schedule import Schedule
@@ -25,17 +24,6 @@ async def fails() -> None:
 JOBS = (work, job_of(fails))
 
 
-def control_of(flow: Flow) -> Control:
-    return Control(
-        store=flow.store,
-        catalog=flow.catalog,
-        intake=flow.engine.intake,
-        recorder=flow.engine.recorder,
-        clock=flow.clock,
-        engine=flow.engine,
-    )
-
-
 async def test_the_ticks_of_a_span_are_told_with_what_became_of_them() -> None:
     schedules = [every(60, name="demo.ok"), every(100, "demo.fails", name="demo.bad")]
     async with running(*JOBS, schedules=schedules) as flow:
@@ -43,7 +31,7 @@ async def test_the_ticks_of_a_span_are_told_with_what_became_of_them() -> None:
         for _ in range(4):
             await flow.clock.advance(60)
             await flow.quiet()
-        control = control_of(flow)
+        control = flow.control
         found = await control.schedules_ticks(since=begin, until=iso(flow.clock.now()) or "")
         of_one = await control.schedules_ticks(since="1h", until="0s", schedule="demo.bad")
         few = await control.schedules_ticks(since="1h", until="0s", limit=2)
@@ -68,7 +56,7 @@ async def test_ticks_that_did_not_run_are_told_as_ranges() -> None:
         for _ in range(3):
             await flow.clock.advance(60)
             await flow.quiet()
-        [line] = (await control_of(flow).schedules_ticks(since=begin, until="0s"))["ticks"]
+        [line] = (await flow.control.schedules_ticks(since=begin, until="0s"))["ticks"]
 
     assert (line["count"], line["result"], line["run"], line["state"]) == (3, "paused", None, None)
     assert (line["first_at"], line["last_at"]) == (iso(begin + 60), iso(begin + 180))
@@ -78,7 +66,7 @@ async def test_the_next_ticks_of_all_schedules_are_told_in_order() -> None:
     schedules = [every(600, name="a"), every(900, name="b"), every(60, name="c", paused=True), every(7000, name="d")]
     async with running(*JOBS, schedules=schedules) as flow:
         begin = flow.clock.now()
-        control = control_of(flow)
+        control = flow.control
         found = await control.schedules_upcoming(until="30m")
         few = await control.schedules_upcoming(until=iso(begin + 1800) or "", limit=2)
 
@@ -96,7 +84,7 @@ async def test_the_next_ticks_of_all_schedules_are_told_in_order() -> None:
 async def test_a_schedule_that_ticks_often_does_not_flood_the_others() -> None:
     schedules = [every(1, name="often"), cron("* * * * *", name="minutely"), every(86_000, name="daily")]
     async with running(*JOBS, schedules=schedules) as flow:
-        found = await control_of(flow).schedules_upcoming(until="1d")
+        found = await flow.control.schedules_upcoming(until="1d")
 
     names = [one["schedule"] for one in found["ticks"]]
     assert {name: names.count(name) for name in names} == {"often": 100, "minutely": 100, "daily": 1}
@@ -109,7 +97,7 @@ async def test_a_schedule_that_ticks_often_does_not_flood_the_others() -> None:
 async def test_a_week_of_a_hundred_schedules_is_told_with_how_many_are_left_out() -> None:
     schedules: list[Schedule] = [cron(f"{n % 60} * * * *", name=f"s{n:03}") for n in range(100)]
     async with running(*JOBS, schedules=schedules) as flow:
-        found = await control_of(flow).schedules_upcoming(until="7d")
+        found = await flow.control.schedules_upcoming(until="7d")
 
     assert len(found["ticks"]) == 1000
     assert sum(one["more"] for one in found["more"]) == 100 * 168 - 1000
@@ -133,7 +121,7 @@ async def test_a_week_of_a_hundred_schedules_is_told_with_how_many_are_left_out(
 async def test_a_wrong_span_is_refused(operation: str, given: dict[str, Any], told: str) -> None:
     async with running(*JOBS, schedules=[every(60)]) as flow:
         with pytest.raises(RequestError) as caught:
-            await control_of(flow).call(operation, given)
+            await flow.control.call(operation, given)
 
     assert told in str(caught.value)
 
@@ -141,4 +129,4 @@ async def test_a_wrong_span_is_refused(operation: str, given: dict[str, Any], to
 async def test_the_ticks_of_an_unknown_schedule_are_refused_with_the_nearest_name() -> None:
     async with running(*JOBS, schedules=[every(60)]) as flow:
         with pytest.raises(UnknownNameError, match=r"Did you mean .demo\.work"):
-            await control_of(flow).schedules_ticks(since="1h", until="0s", schedule="demo.wrok")
+            await flow.control.schedules_ticks(since="1h", until="0s", schedule="demo.wrok")

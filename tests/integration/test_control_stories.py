@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kernel.control import Control
 from kernel.model.errors import ConfigError, RequestError, Snooze, UnknownNameError
 from kernel.model.events import RunCancelled
 from kernel.model.queue import Queue
@@ -37,17 +36,6 @@ async def waits() -> None:
 JOBS = (work, job_of(fails, retry=1), waits)
 
 
-def control_of(flow: Flow) -> Control:
-    return Control(
-        store=flow.store,
-        catalog=flow.catalog,
-        intake=flow.engine.intake,
-        recorder=flow.engine.recorder,
-        clock=flow.clock,
-        engine=flow.engine,
-    )
-
-
 async def many(flow: Flow, job: str, count: int, **options: Any) -> list[Run]:
     wishes = [(job, {"number": number}, options) for number in range(count)]
     runs = await flow.engine.intake.enqueue_many(wishes)
@@ -64,7 +52,7 @@ async def test_by_filter_waiting_runs_are_cancelled_and_running_ones_are_told_to
         others = await many(flow, "demo.work", 3, delay="1h")
         running_one = await flow.enqueue("demo.waits", tags=["old"])
         ended_one = await flow.ended(await flow.enqueue("demo.work", tags=["old"]))
-        tally = await control_of(flow).runs_cancel_all(tag="old", reason="the car was sold")
+        tally = await flow.control.runs_cancel_all(tag="old", reason="the car was sold")
         stopped = await flow.ended(running_one)
         counts = await flow.states(others)
         await until(lambda: len(flow.told(RunCancelled)) >= 2501)
@@ -81,10 +69,10 @@ async def test_what_depended_on_cancelled_runs_is_counted_and_follows_those_that
     async with running(*JOBS) as flow:
         parents = await many(flow, "demo.work", 2, delay="1h", tags=["mine"])
         child = await flow.enqueue(depends_on=parents)
-        tally = await control_of(flow).runs_cancel_all(tag="mine")
+        tally = await flow.control.runs_cancel_all(tag="mine")
         other = await flow.enqueue(delay="1h")
         child_of_other = await flow.enqueue(depends_on=[other])
-        ended = await control_of(flow).runs_cancel(runs=[other.id])
+        ended = await flow.control.runs_cancel(runs=[other.id])
         await settle()
         told = [(event.run, event.reason) for event in flow.told(RunCancelled)][-2:]
 
@@ -99,7 +87,7 @@ async def test_what_depended_on_cancelled_runs_is_counted_and_follows_those_that
 async def test_of_many_that_are_named_those_that_are_gone_or_have_ended_are_left() -> None:
     async with running(*JOBS) as flow:
         done = await flow.ended(await flow.enqueue())
-        tally = await control_of(flow).runs_cancel_many(runs=[done.id, "gone"])
+        tally = await flow.control.runs_cancel_many(runs=[done.id, "gone"])
 
     assert tally == {"runs": 2, "cancelled": 0, "told": 0, "left": 2, "dependents": 0}
 
@@ -114,7 +102,7 @@ async def test_by_filter_failed_runs_are_retried_once_each_though_they_fail_agai
         cancelled = await flow.enqueue("demo.fails", delay="1h")
         await flow.cancel(cancelled)
         attempts.clear()
-        tally = await control_of(flow).runs_retry_all(job="demo.fails")
+        tally = await flow.control.runs_retry_all(job="demo.fails")
         await until(lambda: flow.engine.recorder.written == 5000)
 
     assert tally == {"runs": 2500, "retried": 2500, "held": 0, "unready": 0, "left": 0}
@@ -125,7 +113,7 @@ async def test_cancelled_runs_are_retried_when_that_is_said() -> None:
     async with running(*JOBS) as flow:
         runs = await many(flow, "demo.work", 3, delay="1h")
         await flow.cancel(*runs)
-        tally = await control_of(flow).runs_retry_all(job="demo.work", state="cancelled")
+        tally = await flow.control.runs_retry_all(job="demo.work", state="cancelled")
         ended = [(await flow.ended(run)).state for run in runs]
 
     assert tally["retried"] == 3
@@ -140,10 +128,10 @@ async def test_of_runs_of_one_unique_key_one_is_retried_and_the_others_are_held(
             await flow.cancel(runs[-1])
         await flow.store.pause_queue("default", 1e12)
         await flow.engine.watch.refresh()
-        tally = await control_of(flow).runs_retry_all(job="demo.work", state="cancelled")
+        tally = await flow.control.runs_retry_all(job="demo.work", state="cancelled")
         states = await flow.states(runs)
         with pytest.raises(RequestError) as caught:
-            await control_of(flow).runs_retry(runs=[runs[1].id])
+            await flow.control.runs_retry(runs=[runs[1].id])
 
     assert tally == {"runs": 3, "retried": 1, "held": 2, "unready": 0, "left": 0}
     assert states == ["queued", "cancelled", "cancelled"]
@@ -157,7 +145,7 @@ async def test_when_one_of_the_named_runs_cannot_be_retried_none_is() -> None:
         failed = await flow.ended(await flow.enqueue("demo.fails"))
         waiting = await flow.enqueue(delay="1h")
         with pytest.raises(RequestError, match=rf"run {waiting.id} is scheduled: expected one that has failed"):
-            await control_of(flow).runs_retry(runs=[failed.id, waiting.id])
+            await flow.control.runs_retry(runs=[failed.id, waiting.id])
         state = (await flow.run(failed)).state
 
     assert state == "failed"
@@ -220,7 +208,7 @@ async def test_when_one_of_the_named_runs_cannot_be_retried_none_is() -> None:
 async def test_a_wrong_wish_is_refused_with_what_was_expected(operation: str, given: dict[str, Any], told: str) -> None:
     async with running(*JOBS, queues=[Queue("slow")], schedules=[every(3600)]) as flow:
         with pytest.raises(RequestError) as caught:
-            await control_of(flow).call(operation, given)
+            await flow.control.call(operation, given)
 
     assert told in str(caught.value)
 
@@ -228,7 +216,7 @@ async def test_a_wrong_wish_is_refused_with_what_was_expected(operation: str, gi
 async def test_a_name_that_only_runs_have_is_known() -> None:
     async with running(*JOBS, job_of(work, "other")) as flow:
         run = await flow.enqueue(queue="rare", delay="1h")
-        control = control_of(flow)
+        control = flow.control
         flow.catalog.remove("demo", "plugin demo is off")
         assert await control.runs_list(job="demo.work", state="failed") == []
         await control.queues_pause(queue="rare")
@@ -240,12 +228,12 @@ async def test_a_name_that_only_runs_have_is_known() -> None:
 
 async def test_where_nobody_has_named_anything_yet_no_name_is_wrong() -> None:
     async with running() as flow:
-        assert await control_of(flow).runs_list(job="demo.work", queue="slow", schedule="nightly") == []
+        assert await flow.control.runs_list(job="demo.work", queue="slow", schedule="nightly") == []
 
 
 async def test_a_pause_that_ends_by_itself_lets_the_runs_go() -> None:
     async with running(*JOBS) as flow:
-        await control_of(flow).queues_pause(queue="default", duration="10m")
+        await flow.control.queues_pause(queue="default", duration="10m")
         run = await flow.enqueue()
         await flow.clock.advance(599)
         before = (await flow.run(run)).state
@@ -258,13 +246,13 @@ async def test_a_pause_that_ends_by_itself_lets_the_runs_go() -> None:
 async def test_a_pause_needs_a_duration_that_is_one() -> None:
     async with running(*JOBS) as flow:
         with pytest.raises(ConfigError, match="is no duration"):
-            await control_of(flow).queues_pause(queue="default", duration="ever")
+            await flow.control.queues_pause(queue="default", duration="ever")
 
 
 async def test_queues_are_listed_with_their_limits() -> None:
     queues = [Queue("slow", 3, 50, RateLimit(100, "1m")), Queue("own", 2, concurrency_scope="kernel")]
     async with running(*JOBS, queues=queues) as flow:
-        own, slow = [one for one in await control_of(flow).queues_list() if one["queue"] in ("slow", "own")]
+        own, slow = [one for one in await flow.control.queues_list() if one["queue"] in ("slow", "own")]
 
     assert (slow["concurrency"], slow["max_waiting"], slow["rate_limit"]) == (3, 50, "100/60s")
     assert (slow["concurrency_scope"], own["concurrency_scope"]) == ("all", "kernel")
@@ -272,7 +260,7 @@ async def test_queues_are_listed_with_their_limits() -> None:
 
 async def test_an_enqueue_by_an_operator_says_whether_the_run_is_new() -> None:
     async with running(*JOBS) as flow:
-        control = control_of(flow)
+        control = flow.control
         first = await control.enqueue(job="demo.work", options={"unique": "one", "delay": "1h"})
         second = await control.enqueue(job="demo.work", options={"unique": "one"})
         shown = await control.runs_show(run=first["id"])
@@ -284,12 +272,12 @@ async def test_an_enqueue_by_an_operator_says_whether_the_run_is_new() -> None:
 async def test_an_unknown_run_is_told_as_one() -> None:
     async with running(*JOBS) as flow:
         with pytest.raises(UnknownNameError, match="no run named 'x'"):
-            await control_of(flow).runs_cancel(runs=["x"])
+            await flow.control.runs_cancel(runs=["x"])
 
 
 async def test_a_run_is_not_retried_before_the_one_that_it_depends_on_has_completed() -> None:
     async with running(*JOBS) as flow:
-        control = control_of(flow)
+        control = flow.control
         parent = await flow.enqueue("demo.work", delay="1h")
         child = await flow.enqueue("demo.work", depends_on=[parent], tags=["night"])
         await control.runs_cancel(runs=[parent.id])
@@ -321,7 +309,7 @@ async def test_a_run_is_not_retried_before_the_one_that_it_depends_on_has_comple
 async def test_an_option_that_would_change_nothing_of_a_schedule_is_refused(options: dict[str, Any], said: str) -> None:
     async with running(*JOBS) as flow:
         with pytest.raises(RequestError) as caught:
-            await control_of(flow).schedules_add(name="often", job="demo.work", options=options)
+            await flow.control.schedules_add(name="often", job="demo.work", options=options)
         rows = await flow.store.schedules()
 
     assert said in str(caught.value)
@@ -338,7 +326,7 @@ async def test_an_option_that_would_change_nothing_of_a_schedule_is_refused(opti
 )
 async def test_where_they_change_something_they_are_taken(options: dict[str, Any]) -> None:
     async with running(*JOBS) as flow:
-        await control_of(flow).schedules_add(name="often", job="demo.work", options=options)
+        await flow.control.schedules_add(name="often", job="demo.work", options=options)
         [row] = await flow.store.schedules()
 
     assert row.name == "often"
@@ -346,7 +334,7 @@ async def test_where_they_change_something_they_are_taken(options: dict[str, Any
 
 async def test_runs_are_listed_and_retried_by_when_they_were_enqueued_and_by_their_error() -> None:
     async with running(*JOBS) as flow:
-        control, begin = control_of(flow), flow.clock.now()
+        control, begin = flow.control, flow.clock.now()
         first = (await many(flow, "demo.fails", 3))[2]
         await flow.clock.advance(7200)
         later = (await many(flow, "demo.fails", 3))[2]
@@ -367,7 +355,7 @@ async def test_runs_are_listed_and_retried_by_when_they_were_enqueued_and_by_the
 
 async def test_runs_in_several_states_are_listed_and_retried_together() -> None:
     async with running(*JOBS) as flow:
-        control = control_of(flow)
+        control = flow.control
         [failed] = await many(flow, "demo.fails", 1)
         waiting, other = await many(flow, "demo.work", 2, delay="1h")
         await flow.cancel(waiting)
@@ -393,7 +381,7 @@ async def test_a_run_is_shown_with_all_its_attempts_the_one_under_way_and_the_on
         await go.wait()
 
     async with running(job_of(third, retry=2), *JOBS) as flow:
-        begin, control = flow.clock.now(), control_of(flow)
+        begin, control = flow.clock.now(), flow.control
         run = await flow.enqueue("demo.third")
         await settle()
         await flow.clock.advance(60)
@@ -425,7 +413,7 @@ async def test_a_run_is_shown_with_all_its_attempts_the_one_under_way_and_the_on
 async def test_who_lists_the_degraded_runs_is_told_how_they_are_found() -> None:
     async with running(*JOBS) as flow:
         with pytest.raises(RequestError, match="'degraded' is how a list shows a completed run that has notes"):
-            await control_of(flow).runs_list(state="degraded")
+            await flow.control.runs_list(state="degraded")
 
 
 async def test_a_run_may_be_cancelled_while_the_kernel_waits_for_it_to_end() -> None:
@@ -447,7 +435,7 @@ async def test_a_run_may_be_cancelled_while_the_kernel_waits_for_it_to_end() -> 
 
 async def test_the_end_of_an_id_finds_one_of_the_newest_runs_and_not_two() -> None:
     async with running(*JOBS) as flow:
-        control = control_of(flow)
+        control = flow.control
         first, second = await many(flow, "demo.work", 2)
 
         shown = await control.runs_show(run=first.id[-12:])

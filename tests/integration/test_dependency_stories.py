@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from kernel.control import Control
 from kernel.model.errors import RequestError, StoreError
 from kernel.model.events import RunCancelled, RunCompleted, RunExpired
 from kernel.testing import settle, until
@@ -30,17 +29,6 @@ async def waits(name: str = "") -> None:
 
 
 JOBS = (work, job_of(fails, retry=1), waits)
-
-
-def control_of(flow: Flow) -> Control:
-    return Control(
-        store=flow.store,
-        catalog=flow.catalog,
-        intake=flow.engine.intake,
-        recorder=flow.engine.recorder,
-        clock=flow.clock,
-        engine=flow.engine,
-    )
 
 
 async def held(flow: Flow, count: int) -> list[Run]:
@@ -190,7 +178,7 @@ async def test_a_fan_in_over_ten_thousand_runs_begins_once_when_the_last_has_end
     async with running(*JOBS, concurrency=100, listen=False) as flow:
         parents = await held(flow, PARENTS)
         child = await flow.enqueue(depends_on=parents)
-        reason = (await control_of(flow).explain(subject=child.id))["text"]
+        reason = (await flow.control.explain(subject=child.id))["text"]
         await let_go(flow)
         ended = await flow.ended(child)
         finished = [run.finished or 0.0 for run in await flow.runs(queue="held")]
@@ -226,9 +214,9 @@ async def test_the_tree_shows_what_a_run_depends_on_and_what_depends_on_it() -> 
         middle = await flow.enqueue(depends_on=[top, side], on_parent_failure="run")
         leaf = await flow.enqueue(depends_on=[middle])
         await settle()
-        tree = await control_of(flow).runs_tree(run=middle.id)
-        of_leaf = await control_of(flow).runs_tree(run=leaf.id)
-        alone = await control_of(flow).runs_tree(run=(await flow.enqueue()).id)
+        tree = await flow.control.runs_tree(run=middle.id)
+        of_leaf = await flow.control.runs_tree(run=leaf.id)
+        alone = await flow.control.runs_tree(run=(await flow.enqueue()).id)
 
     assert [(node["run"], node["state"], node["is_open"]) for node in tree["depends_on"]["branches"]] == [
         (side.id, "queued", True),
@@ -252,7 +240,7 @@ async def test_of_many_branches_the_tree_names_those_that_are_waited_for_and_cou
         await until(lambda: flow.engine.recorder.written == 500)
         open_ones = await held(flow, 3)
         child = await flow.enqueue(depends_on=[*done, *open_ones])
-        tree = await control_of(flow).runs_tree(run=child.id)
+        tree = await flow.control.runs_tree(run=child.id)
 
     side = tree["depends_on"]
     assert [node["run"] for node in side["branches"]][:3] == [run.id for run in open_ones]
@@ -265,7 +253,7 @@ async def test_a_run_to_which_several_ways_lead_is_drawn_once_with_its_branches(
         top = await flow.enqueue(depends_on=[root])
         sides = [await flow.enqueue(depends_on=[top]) for _ in range(2)]
         leaf = await flow.enqueue(depends_on=[top, *sides])
-        tree = await control_of(flow).runs_tree(run=leaf.id)
+        tree = await flow.control.runs_tree(run=leaf.id)
 
     first, *others = tree["depends_on"]["branches"]
     again = [side["branches"][0] for side in others]
@@ -279,7 +267,7 @@ async def test_a_deep_and_wide_tree_is_cut() -> None:
         for _ in range(9):
             wishes: list[Any] = [("demo.work", None, {"depends_on": level})] * 8
             level = await flow.engine.intake.enqueue_many(wishes)
-        tree = await control_of(flow).runs_tree(run=level[0].id)
+        tree = await flow.control.runs_tree(run=level[0].id)
 
     nodes: list[dict[str, Any]] = []
     todo = [tree["depends_on"]]
@@ -294,7 +282,7 @@ async def test_a_blocked_run_says_why() -> None:
     async with running(*JOBS) as flow:
         [parent] = await held(flow, 1)
         child = await flow.enqueue(depends_on=[parent])
-        answer = await control_of(flow).explain(subject=child.id)
+        answer = await flow.control.explain(subject=child.id)
 
     assert (answer["reason"], answer["until"]) == ("blocked", None)
     assert answer["text"] == f"waits for a run that it depends on: {parent.id} of demo.work (queued)"

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from kernel.control import Control
 
 JOBS = """
 import asyncio
@@ -177,12 +176,5 @@ async def test_an_edit_is_carried_out_when_who_asked_has_gone(tmp_path: Path) ->
 )
 async def test_without_a_running_kernel_it_is_refused(operation: str, given: dict[str, Any]) -> None:
     async with flow_running() as flow:
-        control: Control = _control_of(flow)
         with pytest.raises(RequestError, match="only a running kernel"):
-            await control.call(operation, given)
-
-
-def _control_of(flow: Any) -> Control:
-    from tests.integration.test_control_stories import control_of  # noqa: PLC0415 - as it makes one
-
-    return control_of(flow)
+            await flow.control.call(operation, given)

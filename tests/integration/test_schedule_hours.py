@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kernel.control import Control
 from kernel.model.errors import RequestError
 from kernel.model.run import iso
 from kernel.model.schedule import Timing
-from tests.flow_kit import Flow, cron, every, running
+from tests.flow_kit import cron, every, running
 
 if TYPE_CHECKING:
     from kernel.model.schedule import Schedule
@@ -21,23 +20,12 @@ HOUR, DAY = 3600.0, 86400.0
 async def work() -> None: ...
 
 
-def control_of(flow: Flow) -> Control:
-    return Control(
-        store=flow.store,
-        catalog=flow.catalog,
-        intake=flow.engine.intake,
-        recorder=flow.engine.recorder,
-        clock=flow.clock,
-        engine=flow.engine,
-    )
-
-
 async def test_each_hour_says_its_first_tick_and_how_many_there_are() -> None:
     schedules = [cron("15,45 3 * * *", name="demo.night"), every(1200, name="demo.often")]
     async with running(work, schedules=schedules) as flow:
         now = flow.clock.now()
-        found = await control_of(flow).schedules_hours(since=now, until=now + 2 * DAY, schedules=["demo.night"])
-        often = await control_of(flow).schedules_hours(since=now, until=now + 2 * HOUR)
+        found = await flow.control.schedules_hours(since=now, until=now + 2 * DAY, schedules=["demo.night"])
+        often = await flow.control.schedules_hours(since=now, until=now + 2 * HOUR)
 
     assert [(one["schedule"], one["job"], one["at"], one["count"]) for one in found] == [
         ("demo.night", "demo.work", iso(now + at), 2) for at in (3.25 * HOUR, DAY + 3.25 * HOUR)
@@ -65,7 +53,7 @@ async def test_the_counts_are_those_of_the_ticks_themselves(schedule: Schedule) 
     async with running(work, schedules=[schedule]) as flow:
         [row] = await flow.store.schedules()
         since, until = flow.clock.now() + 1234.5, flow.clock.now() + 13 * HOUR + 77
-        found = await control_of(flow).schedules_hours(since=since, until=until)
+        found = await flow.control.schedules_hours(since=since, until=until)
         ticks = list(Timing(row.schedule, row.anchor).between(since, until))
 
     expected: dict[float, int] = {}
@@ -77,7 +65,7 @@ async def test_the_counts_are_those_of_the_ticks_themselves(schedule: Schedule) 
 async def test_the_next_ticks_of_one_schedule_are_told_even_while_it_is_paused() -> None:
     schedules = [cron("0 3 * * *", name="demo.night", paused=True), every(1200, name="demo.often")]
     async with running(work, schedules=schedules) as flow:
-        now, control = flow.clock.now(), control_of(flow)
+        now, control = flow.clock.now(), flow.control
 
         assert await control.schedules_next(schedule="demo.night", count=2) == [
             iso(now + at) for at in (3 * HOUR, DAY + 3 * HOUR)
@@ -92,14 +80,14 @@ async def test_what_is_paused_or_unknown_does_not_tick() -> None:
     async with running(work, schedules=schedules) as flow:
         now = flow.clock.now()
 
-        assert await control_of(flow).schedules_hours(since=now, until=now + DAY) == []
+        assert await flow.control.schedules_hours(since=now, until=now + DAY) == []
 
 
 async def test_four_days_of_schedules_that_tick_every_second_are_counted_by_the_hour() -> None:
     schedules = [cron("* * * * * *", name=f"s{number}") for number in range(10)]
     async with running(work, schedules=schedules) as flow:
         now = flow.clock.now()
-        found = await control_of(flow).schedules_hours(since=now, until=now + 4 * DAY)
+        found = await flow.control.schedules_hours(since=now, until=now + 4 * DAY)
 
     assert {one["count"] for one in found[1:96]} == {3600}
 
@@ -109,4 +97,4 @@ async def test_a_span_that_no_calendar_shows_is_refused(since: float, until: flo
     async with running(work, schedules=[every(60)]) as flow:
         given: dict[str, Any] = {"since": since, "until": until}
         with pytest.raises(RequestError, match="expected an instant after since"):
-            await control_of(flow).call("schedules_hours", given)
+            await flow.control.call("schedules_hours", given)

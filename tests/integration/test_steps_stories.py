@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from kernel import Context, Retry
 from kernel.contracts.store import LOG_BYTES
-from kernel.control import Control
 from kernel.testing import FakeClock, until
 from plugins.sqlite.store import SqliteStore
 from tests.flow_kit import Flow, job_of
@@ -50,16 +49,6 @@ def life(folder: Path, clock: FakeClock, shop: Shop, **options: Any) -> Flow:
 
     job = job_of(ship, name="ship", **{"retry": Retry(attempts=2, base="1s", jitter=0)} | options)
     return Flow([job], store=SqliteStore(folder / "store.db"), clock=clock)
-
-
-def control_of(flow: Flow) -> Control:
-    return Control(
-        store=flow.store,
-        catalog=flow.catalog,
-        intake=flow.engine.intake,
-        recorder=flow.engine.recorder,
-        clock=flow.clock,
-    )
 
 
 async def test_a_run_that_a_shutdown_interrupts_goes_on_after_its_last_step_in_the_next_life(tmp_path: Path) -> None:
@@ -116,7 +105,7 @@ async def test_what_a_run_told_is_shown_with_it_whichever_attempt_told_it(tmp_pa
             await asyncio.sleep(0.001)
         await flow.clock.advance(10)
     await flow.ended(run)
-    found = await control_of(flow).runs_show(run=run.id)
+    found = await flow.control.runs_show(run=run.id)
     await flow.stop()
     await flow.store.close()
 
@@ -138,7 +127,7 @@ async def test_of_a_long_log_and_of_large_steps_the_last_are_shown(tmp_path: Pat
     flow = Flow([work], store=SqliteStore(tmp_path / "store.db"))
     await flow.start()
     run = await flow.ended(await flow.enqueue())
-    found = await control_of(flow).runs_show(run=run.id)
+    found = await flow.control.runs_show(run=run.id)
     kept = await flow.store.log(run.id)
     await flow.stop()
     await flow.store.close()
