@@ -64,7 +64,7 @@ class Client:
         bus = EventBus(self._clock)
         self._recorder = Recorder(store, bus, self._clock)
         self._intake = Intake(self._catalog, self._recorder, store, self._clock)
-        store.on_change(self._recorder.wake_all)
+        store.on_change(self._recorder.endings.look)
         self.control = Control(
             store=store, catalog=self._catalog, intake=self._intake, recorder=self._recorder, clock=self._clock
         )
@@ -169,7 +169,9 @@ async def wait_for(recorder: Recorder, run_id: str, timeout: Duration | None) ->
     """The run once it has ended; UnknownNameError when there is none, TimeoutError when the time is over before."""
     if not isinstance(run_id, str):
         raise RequestError(f"{shown(run_id)} is no run's id: expected text, as enqueue(…).id is")
-    run = await recorder.wait(run_id, None if timeout is None else seconds(timeout, zero=True, option="timeout"))
+    run = await recorder.endings.wait(
+        run_id, None if timeout is None else seconds(timeout, zero=True, option="timeout")
+    )
     if run is None:
         raise UnknownNameError("run", run_id)
     if not run.is_final:

@@ -363,7 +363,7 @@ class Control:
     async def wait(self, *, run: str, timeout: Duration | None = None) -> dict[str, Any]:
         """The run as soon as it has ended, or as it is when the time is over."""
         limit = None if timeout is None else seconds(timeout, zero=True, option="timeout")
-        found = await self._recorder.wait(run, limit)
+        found = await self._recorder.endings.wait(run, limit)
         if found is None:
             raise UnknownNameError("run", run)
         return found.as_json()

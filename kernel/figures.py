@@ -24,7 +24,7 @@ def figures_of(engine: Engine, now: float) -> dict[str, Any]:
         "claimed": len(engine.ready),
         "stuck": len(engine.pool.stuck),
         "outcomes_unwritten": recorder.unwritten,
-        "store_troubled": recorder.is_troubled,
+        "store_troubled": bool(recorder.trouble),
         "store_batches": dict(recorder.batches),
         "schedules": len(engine.scheduler.entries),
         "schedules_overdue_seconds": engine.scheduler.overdue_seconds(now),

@@ -133,7 +133,7 @@ async def _checks_of_store(engine: Engine) -> list[Check]:
     if failure is not None:
         found = [_bad("store", "failing", f"the store does not answer: {failure}")]
     else:
-        troubled = [part for part in engine.recorder.troubled if part != LEASE]
+        troubled = [part for part in engine.recorder.trouble.parts if part != LEASE]
         found = [_bad("store", "failing", _trouble_in_words(part, engine)) for part in troubled]
     if not engine.store.may_start:
         found.append(_bad("lease", "failing", NOT_RENEWED))

@@ -218,7 +218,7 @@ class _AtStore:
         if self._store.is_shared:
             clock.correct(self._store.clock_offset)
         self._recorder = Recorder(self._store, EventBus(clock), clock)
-        self._store.on_change(self._recorder.wake_all)
+        self._store.on_change(self._recorder.endings.look)
         self._control = Control(
             store=self._store,
             catalog=self._catalog,

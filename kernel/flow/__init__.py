@@ -10,6 +10,8 @@ clock_steps  by how much the wall clock was set
 intake       1 accepts: is the job known, does the payload fit, are the options in bounds
 gatherer     joins the enqueues of many callers into one write
 recorder     2 and 8, writes what happens: to the store first, to the event bus second
+endings      who waits for the end of which run
+trouble      what of the flow the store refuses at the moment
 claimer      4 claims what is due, most urgent first, a batch at a time
 ready_queue  5 holds what is claimed and not begun
 worker_pool  6 takes a free slot first, then pops

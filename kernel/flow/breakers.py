@@ -387,7 +387,7 @@ class Breakers:
         if not isinstance(error, StoreError):
             log.error("the state of the breaker %s cannot be written; it is tried again", one.name, exc_info=error)
         else:
-            self._recorder.trouble(_PART, error)
+            self._recorder.trouble.begins(_PART, error)
         one.is_troubled = True
         claimed = one.unwritten[0].claimed
         if claimed is not None:
@@ -402,7 +402,7 @@ class Breakers:
 
     def _recovered(self, one: _Breaker) -> None:
         was_troubled, one.is_troubled = one.is_troubled, False
-        self._recorder.recovered(_PART)
+        self._recorder.trouble.ends(_PART)
         if was_troubled:
             self._changed(one)
 

@@ -191,7 +191,7 @@ class Claimer:
                 await self._turn()
                 wait = 0.1
             except StoreError as error:
-                self._recorder.trouble("claims", error)
+                self._recorder.trouble.begins("claims", error)
                 wait = await self._rest(wait)
             except Exception:
                 log.exception("claiming failed; it is tried again")
@@ -204,7 +204,7 @@ class Claimer:
         return min(wait * 2, 5.0)
 
     async def _turn(self) -> None:
-        if self._recorder.is_held_up or not self.may_claim():  # woken when that is over
+        if self._recorder.trouble.holds_up or not self.may_claim():  # woken when that is over
             return
         limit, before = self._appetite()
         newcomer, must, self._newcomer, self._must_claim = self._newcomer, self._must_claim, math.inf, False
@@ -241,7 +241,7 @@ class Claimer:
         if was_unsure:
             self._look_late()
         self._is_unsure = False
-        self._recorder.recovered("claims")
+        self._recorder.trouble.ends("claims")
         if self._task is None:
             self.release(lambda _run: True, "the kernel stops")
         elif not self.may_claim():

@@ -144,7 +144,7 @@ class Engine:
         self.recorder.on_new_work = self.claimer.new_work
         self.recorder.on_due = self.claimer.expect
         self.breakers.on_change = self.claimer.wake
-        self.recorder.on_recovered = self.claimer.wake
+        self.recorder.trouble.on_outcomes_taken = self.claimer.wake
         self.recorder.give_place = self.limits.give_place
         self.recorder.on_suspect_ended = self.claimer.suspect_ended
         self.recorder.on_schedule_run_ended = self.scheduler.run_ended
@@ -191,7 +191,7 @@ class Engine:
 
         While the store is in trouble they cannot be, and that is no fault of this process.
         """
-        return self.recorder.is_troubled or self.scheduler.overdue_seconds(self._clock.now()) < _STALL_SECONDS
+        return bool(self.recorder.trouble) or self.scheduler.overdue_seconds(self._clock.now()) < _STALL_SECONDS
 
     # Life
 

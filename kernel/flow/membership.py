@@ -93,7 +93,7 @@ class Membership:
             self._begin_nothing()
         elif self._is_cut_off:
             self._is_cut_off = False
-            self._recorder.recovered(LEASE)
+            self._recorder.trouble.ends(LEASE)
             self._claimer.wake()
         if self._lost:
             self._see_what_has_ended()
@@ -105,9 +105,9 @@ class Membership:
             return
         self._is_cut_off = True
         text = f"{NOT_RENEWED}; {given_back} that had not begun are given back"
-        if self._recorder.is_troubled:
+        if self._recorder.trouble:
             log.warning("%s", text)
-        self._recorder.trouble(LEASE, StoreError(text))
+        self._recorder.trouble.begins(LEASE, StoreError(text))
 
     def _heed_loss(self) -> None:
         losses = self._store.lease_losses
@@ -136,9 +136,9 @@ class Membership:
             return
         try:
             runs = await self._recorder.rescue(self._kernel_id)
-            self._recorder.recovered(RESCUE)
+            self._recorder.trouble.ends(RESCUE)
         except StoreError as error:
-            self._recorder.trouble(RESCUE, error)
+            self._recorder.trouble.begins(RESCUE, error)
             return
         self._recorder.tell_lost(runs)
         if runs:

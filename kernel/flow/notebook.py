@@ -79,7 +79,7 @@ class Notebook:
             self._asking_again -= is_asking_again
             # Also when nobody wants to know any more: there is nothing left that could find out that it works again.
             if not self._asking_again:
-                self._recorder.recovered(READING)
+                self._recorder.trouble.ends(READING)
 
     @property
     def is_written(self) -> bool:
@@ -197,12 +197,12 @@ class Notebook:
                 if one.written is not None and not one.written.done():
                     one.written.set_exception(error)
             return
-        self._recorder.recovered(WRITING)
+        self._recorder.trouble.ends(WRITING)
         for (page, _), was_current in zip(every, answers, strict=True):
             page.is_stale = page.is_stale or not was_current
 
     async def _rest(self, part: str, error: StoreError, wait: float) -> float:
         """After a failure; the next wait."""
-        self._recorder.trouble(part, error)
+        self._recorder.trouble.begins(part, error)
         await sleep(self._clock, wait)
         return min(wait * 2, _LONGEST_WAIT)

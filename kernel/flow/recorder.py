@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel.contracts.clock import sleep
 from kernel.contracts.store import RunQuery
+from kernel.flow.endings import Endings
 from kernel.flow.gatherer import Gatherer
+from kernel.flow.trouble import OUTCOMES, Trouble
 from kernel.model.counted import counted
 from kernel.model.errors import StoreError
 from kernel.model.events import (
@@ -38,8 +40,6 @@ from kernel.model.events import (
     RunSnoozed,
     RunStarted,
     RunStuck,
-    StoreRecovered,
-    StoreTroubled,
     TickPassed,
 )
 from kernel.model.loss import End, Machine, after_loss, end_of, is_suspect
@@ -58,8 +58,6 @@ log = logging.getLogger(__name__)
 
 _BATCH = 2_000
 _LONGEST_WAIT = 5.0
-_LOOK_AGAIN = 1.0
-_OUTCOMES = "outcomes"
 _MOST_RUNNING = 1_000_000
 _MOST_DEGRADED = 1_000
 _TOLD_CHARACTERS = 8 * 1024
@@ -82,11 +80,6 @@ finished_of: Callable[[tuple[Any, ...]], Finished] = partial(tuple.__new__, Fini
 completion_of: Callable[[tuple[Any, ...]], Completion] = partial(tuple.__new__, Completion)
 
 
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
 class Recorder:
     """Every change of a run's state passes here. ``enqueue`` of many callers, and finishes, are written in batches."""
 
@@ -100,16 +93,14 @@ class Recorder:
         self._finisher: asyncio.Task[None] | None = None
         self._being_written: list[Finished] = []
         self._context = contextvars.copy_context()
-        self._watchers: dict[str, list[asyncio.Future[None]]] = {}
-        self._troubled: set[str] = set()
-        self._troubled_since: float | None = None
+        self.endings = Endings(store, clock)
+        self.trouble = Trouble(bus, clock)
         self.on_new_runs: Callable[[Sequence[NewRun]], None] = lambda _runs: None
         self.on_new_work: Callable[[float], None] = lambda _urgency: None
         self.on_due: Callable[[float], None] = lambda _due: None
         self.give_place: Callable[[Iterable[Claimed]], bool] = lambda _runs: False
         """Whether others, which wait for a limit over all kernels, may begin when these have ended."""
         self.on_cancels: Callable[[], None] = lambda: None
-        self.on_recovered: Callable[[], None] = lambda: None
         self.on_suspect_ended: Callable[[str], None] = lambda _run: None
         self.on_schedule_run_ended: Callable[[str, float], None] = lambda _schedule, _finished: None
         self._degraded: deque[tuple[float, str]] = deque(maxlen=_MOST_DEGRADED)
@@ -232,7 +223,7 @@ class Recorder:
         for run in runs:
             reason = run.reason or ""
             if run.is_final:
-                self._wake(run.id)
+                self.endings.tell(run.id)
                 if run.schedule is not None:
                     self.on_schedule_run_ended(run.schedule, now)
             if run.state == RunState.CANCELLED:
@@ -272,7 +263,7 @@ class Recorder:
         for run in runs:
             expires = run.extra.expires if run.extra and run.extra.expires is not None else run.due
             self._bus.publish(RunExpired(now, run.id, run.job, run.queue, expires))
-            self._wake(run.id)
+            self.endings.tell(run.id)
             if run.schedule is not None:
                 self.on_schedule_run_ended(run.schedule, now)
 
@@ -354,7 +345,7 @@ class Recorder:
         self.written += len(batch)
         written = await self._written_after_all(batch, done.written) if again else done.written
         self.ended.update([one.change.state for one, was_current in zip(batch, written, strict=True) if was_current])
-        nobody_asks = not self._watchers and not self._bus.wants(RunCompleted, 0)
+        nobody_asks = not self.endings and not self._bus.wants(RunCompleted, 0)
         completed: list[Completion] | None = [] if self._bus.wants(RunsCompleted, 0) else None
         is_room_made = done.freed
         untold = 0
@@ -407,11 +398,11 @@ class Recorder:
             except StoreError as error:
                 # It may have been written all the same; then the second time finds it done.
                 again = True
-                self.trouble(_OUTCOMES, error)
+                self.trouble.begins(OUTCOMES, error)
                 await sleep(self._clock, wait)
                 wait = min(wait * 2, _LONGEST_WAIT)
             else:
-                self.recovered(_OUTCOMES)
+                self.trouble.ends(OUTCOMES)
                 return done, again
 
     async def _written_after_all(self, batch: list[Finished], written: Sequence[bool]) -> list[bool]:
@@ -452,42 +443,6 @@ class Recorder:
         self._count_batch("finish", len(changes), began)
         return done
 
-    def trouble(self, part: str, error: StoreError) -> None:
-        """The store refused something that will be tried again, for ``part`` of the flow: told once, until it recovers."""
-        self._troubled.add(part)
-        if self._troubled_since is None:
-            self._troubled_since = self._clock.elapsed()
-            log.warning(
-                "the store does not take what it is given; it is tried again, nothing is thrown away: %s", error
-            )
-            self._bus.publish(StoreTroubled(self._clock.now(), str(error)))
-
-    def recovered(self, part: str) -> None:
-        """It works again for ``part``; told when it does for all that had trouble."""
-        if part not in self._troubled:
-            return
-        self._troubled.remove(part)
-        if not self._troubled and self._troubled_since is not None:
-            seconds, self._troubled_since = self._clock.elapsed() - self._troubled_since, None
-            log.warning("the store works again after %.1f s", seconds)
-            self._bus.publish(StoreRecovered(self._clock.now(), seconds))
-        if part == _OUTCOMES:
-            self.on_recovered()
-
-    @property
-    def troubled(self) -> list[str]:
-        """The parts of the flow for which the store does not do what it is asked."""
-        return sorted(self._troubled)
-
-    @property
-    def is_troubled(self) -> bool:
-        return bool(self._troubled)
-
-    @property
-    def is_held_up(self) -> bool:
-        """Whether outcomes cannot be written: then nothing new should begin, for its outcome would wait as well."""
-        return _OUTCOMES in self._troubled
-
     async def stick(self, run: Claimed, reason: str, *, is_ours: bool = True) -> None:
         """Marks the run as stuck: told to end, and has not. What is not ours any more is not ours to mark."""
         if is_ours:
@@ -505,7 +460,7 @@ class Recorder:
         for one in ended:
             if one.id in asked and one.after == RunState.CANCELLED and one.before != RunState.CANCELLED:
                 self._bus.publish(RunCancelled(now, one.id, one.job, one.queue, reason))
-                self._wake(one.id)
+                self.endings.tell(one.id)
         if any(one.before == RunState.RUNNING for one in ended):
             self.on_cancels()
         if ended:
@@ -526,7 +481,7 @@ class Recorder:
     async def _tell_dependents(self, ended: Sequence[Ended]) -> None:
         """Tells of runs that were cancelled because of those they depended on: which, and how these ended, the store knows."""
         for one in ended:
-            self._wake(one.id)
+            self.endings.tell(one.id)
         for at in range(0, len(ended) if self._bus.wants(RunCancelled) else 0, _TOLD_AT_ONCE):
             part = ended[at : at + _TOLD_AT_ONCE]
             reasons: dict[str, str | None] = {}
@@ -537,50 +492,6 @@ class Recorder:
             for one in part:
                 reason = reasons.get(one.id) or "a run that it depends on did not complete"
                 self._bus.publish(RunCancelled(now, one.id, one.job, one.queue, reason))
-
-    # Waiting for the end of a run
-
-    async def wait(self, run_id: str, seconds: float | None) -> Run | None:
-        """The run once it has ended, or as it is after so many seconds; None when there is no such run."""
-        deadline = None if seconds is None else self._clock.elapsed() + seconds
-        while True:
-            future = self._watch(run_id)
-            try:
-                found = await self._store.runs(RunQuery(ids=[run_id], limit=1))
-                if not found or found[0].is_final:
-                    return found[0] if found else None
-                left = _LOOK_AGAIN if deadline is None else min(deadline - self._clock.elapsed(), _LOOK_AGAIN)
-                if left <= 0:
-                    return found[0]
-                timer = self._clock.call_in(left, partial(_resolve, future))
-                try:
-                    await future
-                finally:
-                    timer.cancel()
-            finally:
-                self._unwatch(run_id, future)
-
-    def _watch(self, run_id: str) -> asyncio.Future[None]:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._watchers.setdefault(run_id, []).append(future)
-        return future
-
-    def _unwatch(self, run_id: str, future: asyncio.Future[None]) -> None:
-        watchers = self._watchers.get(run_id, [])
-        if future in watchers:
-            watchers.remove(future)
-        if not watchers:
-            self._watchers.pop(run_id, None)
-
-    def wake_all(self) -> None:
-        """Another process changed the store: whoever waits for a run looks again."""
-        for run_id in list(self._watchers):
-            self._wake(run_id)
-
-    def _wake(self, run_id: str) -> None:
-        for future in self._watchers.pop(run_id, ()):
-            if not future.done():
-                future.set_result(None)
 
     # Telling
 
@@ -593,8 +504,7 @@ class Recorder:
                 self._publish(OutcomeRefused, finished.run, str(change.state))
             return
         if change.finished is not None:
-            if change.id in self._watchers:
-                self._wake(change.id)
+            self.endings.tell(change.id)
             if change.schedule is not None:
                 self.on_schedule_run_ended(change.schedule, change.finished)
                 # The next run of the schedule may have waited for this one.

@@ -258,10 +258,10 @@ class Scheduler:
                 return
             try:
                 await self.look()
-                self._recorder.recovered("schedules")
+                self._recorder.trouble.ends("schedules")
                 wait = 0.1
             except StoreError as error:
-                self._recorder.trouble("schedules", error)
+                self._recorder.trouble.begins("schedules", error)
                 wait = self._try_again_in(wait)
             except Exception:
                 log.exception("looking at the schedules failed; it is tried again")

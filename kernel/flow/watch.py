@@ -92,9 +92,9 @@ class Watch:
     async def _turn(self) -> None:
         try:
             await self._compare()
-            self._recorder.recovered("watch")
+            self._recorder.trouble.ends("watch")
         except StoreError as error:
-            self._recorder.trouble("watch", error)
+            self._recorder.trouble.begins("watch", error)
 
     async def _compare(self) -> None:
         if not self._is_draining:
@@ -122,9 +122,9 @@ class Watch:
             self._changed.clear()
             try:
                 await self._take_changes()
-                self._recorder.recovered("changes")
+                self._recorder.trouble.ends("changes")
             except StoreError as error:
-                self._recorder.trouble("changes", error)
+                self._recorder.trouble.begins("changes", error)
                 await self._try_again()
             except Exception:
                 log.exception("following the store's changes failed")
@@ -146,7 +146,7 @@ class Watch:
         if seen is None or signals.cancels != seen.cancels or self._has_unheeded_cancels:
             await self._take_cancels()
         self._seen = signals
-        self._recorder.wake_all()
+        self._recorder.endings.look()
         if signals != seen:
             self._claimer.wake()
 

@@ -89,7 +89,7 @@ async def test_when_a_parent_fails_all_that_depend_on_it_are_cancelled_down_the_
         bad = await flow.enqueue("demo.fails", delay="1s")
         child = await flow.enqueue(depends_on=[bad])
         grandchild = await flow.enqueue(depends_on=[child])
-        waiting = asyncio.create_task(flow.engine.recorder.wait(grandchild.id, None))
+        waiting = asyncio.create_task(flow.engine.recorder.endings.wait(grandchild.id, None))
         await settle()
         await flow.clock.advance(2)
         ended = await waiting

@@ -143,7 +143,7 @@ async def test_what_somebody_wanted_cancelled_ends_with_the_kernel_that_had_it_a
         child = await flow.enqueue("demo.quick", depends_on=[left])
         await flow.engine.recorder.cancel([left], "by hand")
         store.dead[OTHER.id] = OTHER
-        waiting = asyncio.create_task(flow.engine.recorder.wait(left, None))
+        waiting = asyncio.create_task(flow.engine.recorder.endings.wait(left, None))
         await flow.clock.advance(10.1)
         states = await flow.states(await flow.runs())
         await waiting

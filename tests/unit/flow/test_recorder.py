@@ -249,7 +249,7 @@ async def test_an_outcome_waits_in_memory_while_the_store_is_down_and_is_written
     async with running(counts, store=store) as flow:
         run = await flow.enqueue("demo.counts")
         await flow.clock.advance(60)
-        meanwhile = (await flow.run(run)).state, flow.engine.recorder.unwritten, flow.engine.recorder.is_troubled
+        meanwhile = (await flow.run(run)).state, flow.engine.recorder.unwritten, bool(flow.engine.recorder.trouble)
         del store.failing["finish"]
         await flow.clock.advance(5)
         after = await flow.run(run)
@@ -269,7 +269,7 @@ async def test_trouble_and_recovery_of_the_store_are_told_once_each(caplog: pyte
         await flow.clock.advance(60)
         store.failing.clear()
         await flow.clock.advance(10)
-        is_troubled = flow.engine.recorder.is_troubled
+        is_troubled = bool(flow.engine.recorder.trouble)
 
     assert not is_troubled
     [troubled], [recovered] = flow.told(StoreTroubled), flow.told(StoreRecovered)
@@ -285,10 +285,10 @@ async def test_trouble_that_was_not_with_outcomes_ends_too(call: str) -> None:
         store.failing[call] = DOWN
         flow.engine.watch._changed.set()
         await flow.clock.advance(10)
-        meanwhile = flow.engine.recorder.is_troubled
+        meanwhile = bool(flow.engine.recorder.trouble)
         store.failing.clear()
         await flow.clock.advance(10)
-        after = flow.engine.recorder.is_troubled
+        after = bool(flow.engine.recorder.trouble)
 
     assert (meanwhile, after) == (True, False)
 
@@ -301,7 +301,7 @@ async def test_nothing_new_begins_while_outcomes_cannot_be_written() -> None:
         await flow.clock.advance(60)
         meanwhile = flow.engine.recorder.unwritten
         store.failing.clear()
-        while flow.engine.recorder.is_held_up:
+        while flow.engine.recorder.trouble.holds_up:
             await flow.clock.advance(0.1)
         await settle(2000)
         counts = await flow.store.count(RunQuery())
@@ -444,7 +444,7 @@ async def test_a_run_that_expires_is_told_and_who_waits_for_it_learns_it() -> No
         await flow.store.pause_queue("default", 1e12)
         await flow.engine.watch.refresh()
         run = await flow.enqueue(expires="10s")
-        waiting = asyncio.create_task(flow.engine.recorder.wait(run.id, None))
+        waiting = asyncio.create_task(flow.engine.recorder.endings.wait(run.id, None))
         await flow.clock.advance(15)
         found = await asyncio.wait_for(waiting, 5)
 
@@ -462,7 +462,7 @@ async def test_waiting_ends_when_the_run_has_ended() -> None:
 
     async with running(waits) as flow:
         run = await flow.enqueue("demo.waits")
-        waiting = asyncio.create_task(flow.engine.recorder.wait(run.id, 60))
+        waiting = asyncio.create_task(flow.engine.recorder.endings.wait(run.id, 60))
         await settle()
         before = waiting.done()
         gate.set()
@@ -476,7 +476,7 @@ async def test_waiting_ends_when_the_run_has_ended() -> None:
 async def test_waiting_gives_the_run_as_it_stands_when_the_time_is_over() -> None:
     async with running(work) as flow:
         run = await flow.enqueue(delay="1h")
-        waiting = asyncio.create_task(flow.engine.recorder.wait(run.id, 10))
+        waiting = asyncio.create_task(flow.engine.recorder.endings.wait(run.id, 10))
         await flow.clock.advance(9.9)
         before = waiting.done()
         await flow.clock.advance(0.2)
@@ -489,17 +489,17 @@ async def test_waiting_gives_the_run_as_it_stands_when_the_time_is_over() -> Non
 
 async def test_waiting_for_a_run_that_there_is_not_gives_none() -> None:
     async with running(work) as flow:
-        assert await flow.engine.recorder.wait("nothing", 10) is None
+        assert await flow.engine.recorder.endings.wait("nothing", 10) is None
 
 
 async def test_nobody_is_remembered_who_waits_no_more() -> None:
     async with running(work) as flow:
         run = await flow.enqueue(delay="1h")
-        waiting = asyncio.create_task(flow.engine.recorder.wait(run.id, None))
+        waiting = asyncio.create_task(flow.engine.recorder.endings.wait(run.id, None))
         await settle()
         waiting.cancel()
         await asyncio.wait({waiting})
-        watched = dict(flow.engine.recorder._watchers)
+        watched = dict(flow.engine.recorder.endings._watchers)
 
     assert watched == {}
 
@@ -564,7 +564,7 @@ async def _a_day_with_an_error_at(number: int, *, is_carried_out: bool = False) 
         await flow.clock.advance(10)
         states = await flow.states(accepted)
         counts = await flow.store.count(RunQuery())
-        is_troubled = flow.engine.recorder.is_troubled
+        is_troubled = bool(flow.engine.recorder.trouble)
 
     assert (number, states) == (number, ["completed", "completed", "completed", "cancelled"])
     assert (number, executed) == (number, {"plain": 1, "later": 1, "twice": 2})
